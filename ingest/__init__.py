@@ -1,0 +1,1 @@
+"""Getting readings in: from MQTT to Kafka, acknowledged last."""

@@ -1,0 +1,1 @@
+"""Learned detectors: artifacts, the run time that serves them, and (in training/) torch."""

@@ -1,0 +1,1 @@
+"""Fitting and evaluating the learned detectors; the only place that imports torch."""

@@ -1,0 +1,1 @@
+"""Faust hosts the ward."""

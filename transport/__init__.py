@@ -1,0 +1,1 @@
+"""The outside world's clients, each named once, thin."""

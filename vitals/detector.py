@@ -1,0 +1,114 @@
+"""The protocol a detector keeps, learned or not.
+
+A detector looks at closed frames of many patients at once and gives each a score in 0..1; higher is worse. It keeps
+no state of its own: what it must remember about a patient lies in arrays with a leading axis of patients, which the
+ward owns, grows and snapshots. So a detector is a function, and cutting a stream anywhere changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from vitals.reading import BoolArray, FloatArray, IntArray
+
+State: TypeAlias = dict[str, npt.NDArray[np.generic]]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameInput:
+    """What a detector sees of one instant: a row for each patient whose frame closed.
+
+    Attributes:
+        end_ns: First instant after the frame, the same for all rows.
+        value: Shape (n, N_SIGNS), canonical units; the newest valid value, NaN where none is valid.
+        measured: Shape (n, N_SIGNS), true where it was measured within this frame. Never inferred from NaN.
+        age_ns: Shape (n, N_SIGNS), age of the newest usable reading at `end_ns`; -1 where there never was one.
+        age_years: Shape (n,), NaN unknown.
+        sex: Shape (n,), 0 female, 1 male, NaN unknown.
+    """
+
+    end_ns: int
+    value: FloatArray
+    measured: BoolArray
+    age_ns: IntArray
+    age_years: FloatArray
+    sex: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a detector says: a row for each row of its input.
+
+    Attributes:
+        score: Shape (n,), 0..1, higher is worse; NaN: not assessable (warm-up, too little fresh, unlike the training).
+        part: Shape (n,), which of the detector's `parts` spoke loudest; -1 where none.
+        sign: Shape (n,), the `Sign` it spoke about; -1 where it is about no single one.
+    """
+
+    score: FloatArray
+    part: IntArray
+    sign: IntArray
+
+
+class Detector(Protocol):
+    """Looks at closed frames.
+
+    Attributes:
+        name: Stable, lower case: ``ewma``, ``anomaly``, ``sepsis``.
+        version: Of its numbers; goes into every event that rests on it.
+        grid_ns: Length of the frames it steps on: a minute or an hour.
+        warm_up: Frames a patient must have had before a score is given; until then the score is NaN, not zero.
+        parts: What can speak inside it.
+        threshold: Score at or above which its rule holds.
+    """
+
+    @property
+    def name(self) -> str:
+        """Stable and lower case."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Of its numbers."""
+        ...
+
+    @property
+    def grid_ns(self) -> int:
+        """Frame length it steps on."""
+        ...
+
+    @property
+    def warm_up(self) -> int:
+        """Frames before the first score."""
+        ...
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What can speak inside it."""
+        ...
+
+    @property
+    def threshold(self) -> float:
+        """Score at which its rule holds."""
+        ...
+
+    def start(self, rows: int) -> State:
+        """Fresh state: each array has a leading axis of `rows`, one for each patient never seen yet."""
+        ...
+
+    def step(self, frames: FrameInput, rows: IntArray, state: State) -> Scored:
+        """Score one frame for some patients and update their state in place.
+
+        Args:
+            frames: n rows of input.
+            rows: Shape (n,), the patients' rows in `state`; no row twice.
+            state: As `start` made it, perhaps longer.
+
+        Returns:
+            n rows. The answer for a patient depends on that patient's frames alone, in order.
+        """
+        ...

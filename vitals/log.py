@@ -1,0 +1,165 @@
+"""The records of the one log: all that can change a ward's mind, in the order Kafka gave them.
+
+A partition of the input topic holds blocks, ticks, commands, bindings, enrolments and limits, told apart by the
+Kafka header ``type``. The ward reads no clock: its time is the newest tick. So the same log gives the same events on
+any machine, after any crash, at any speed.
+
+Blocks are `vitals.reading.Block` (bytes: `vitals.block`); the other records are small and travel as JSON, here.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from vitals.reading import Block
+
+HEADER: Final = "type"
+BLOCK: Final = b"block"
+
+
+class LogError(ValueError):
+    """A record of the log that cannot be read; goes to the dead-letter topic with this text."""
+
+
+class Tick(msgspec.Struct, frozen=True, tag_field="type", tag="tick", kw_only=True):
+    """Time goes on: nothing received before `now_ns` is still to come from this bridge.
+
+    Attributes:
+        now_ns: Ward time.
+        bridge: Which bridge says so; a ward's time is the least of its bridges' newest ticks.
+    """
+
+    now_ns: int
+    bridge: str = "bridge"
+
+
+class Binding(msgspec.Struct, frozen=True, tag_field="type", tag="binding", kw_only=True):
+    """Who wore a device from when to when.
+
+    Attributes:
+        device: The device.
+        patient: Who wears it.
+        from_ns: First instant that counts.
+        to_ns: First instant that does not count any more; None while it lasts.
+        period_ns: How often the device is due to publish; decides when its silence is an alarm, and how long the
+            values of a slow device stay valid (see `vitals.align`).
+    """
+
+    device: str
+    patient: str
+    from_ns: int
+    to_ns: int | None = None
+    period_ns: int = 60_000_000_000
+
+
+class Enrolment(msgspec.Struct, frozen=True, tag_field="type", tag="enrolment", kw_only=True):
+    """Whether a patient is watched.
+
+    Attributes:
+        patient: The pseudonym.
+        state: `paused` and `discharged` patients raise no alarm about silence; who, why and until when is shown.
+        at_ns: When it was said.
+        by: Who said it.
+        reason: Why, for a pause or a discharge.
+        until_ns: End of a pause; None where open-ended.
+        spo2_scale: 2 only on a clinician's documented decision (RCP 2017).
+        age: Years; None unknown.
+        sex: ``f``, ``m`` or None.
+    """
+
+    patient: str
+    state: Literal["admitted", "paused", "discharged"]
+    at_ns: int
+    by: str = ""
+    reason: str = ""
+    until_ns: int | None = None
+    spo2_scale: Literal[1, 2] = 1
+    age: float | None = None
+    sex: Literal["f", "m"] | None = None
+
+
+class Limit(msgspec.Struct, frozen=True, tag_field="type", tag="limit", kw_only=True):
+    """A patient's own limit: an override of a rule's threshold with a name, a time and a reason.
+
+    Attributes:
+        patient: Whose.
+        rule: A limit rule of `vitals.rules`, by id.
+        threshold: The new threshold of the rule's first band, in the unit of its measure; None takes the override back.
+        at_ns: When it was set.
+        by: Who set it.
+        reason: Why.
+    """
+
+    patient: str
+    rule: str
+    threshold: float | None
+    at_ns: int
+    by: str
+    reason: str
+
+
+Action: TypeAlias = Literal["acknowledge", "shelve", "unshelve", "expect", "resolve"]
+
+
+class Command(msgspec.Struct, frozen=True, tag_field="type", tag="command", kw_only=True):
+    """What a person says about an alarm. Idempotent by `command_id`.
+
+    Attributes:
+        command_id: Chosen by the page; the same id again changes nothing.
+        patient: Whose alarm; decides the partition.
+        alarm_id: Which alarm.
+        action: What is said.
+        by: Who says it.
+        at_ns: The page's clock, for the record only: what decides is the newest tick.
+        seen: The number of the newest event of the alarm that the person saw; None when unknown. A command about an
+            alarm that has since worsened is refused ("moved on").
+        reason: Why; a shelf needs one.
+        until_ns: End of a shelf, at most what the rule allows.
+        bound: Shelf: a value of the rule's measure that breaks it; expectation: the value to be met.
+        direction: Which side of `bound` is meant: ``above`` (value >= bound) or ``below`` (value <= bound).
+        within_ns: Expectation: how long it may take, from the newest tick.
+        outcome: Resolve: what it was.
+        note: Free text; never a patient's name.
+    """
+
+    command_id: str
+    patient: str
+    alarm_id: str
+    action: Action
+    by: str
+    at_ns: int = 0
+    seen: int | None = None
+    reason: str = ""
+    until_ns: int | None = None
+    bound: float | None = None
+    direction: Literal["above", "below"] | None = None
+    within_ns: int | None = None
+    outcome: Literal["confirmed", "dismissed", "duplicate"] | None = None
+    note: str = ""
+
+
+Small: TypeAlias = Tick | Command | Binding | Enrolment | Limit
+Record: TypeAlias = Block | Small
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Small] = msgspec.json.Decoder(Small)
+
+
+def encode(record: Small) -> tuple[bytes, bytes]:
+    """The header value and the bytes of a record that is not a block."""
+    kind = record.__struct_config__.tag
+    return str(kind).encode(), _encoder.encode(record)
+
+
+def decode(data: bytes) -> Small:
+    """Read a record that is not a block.
+
+    Raises:
+        LogError: If the bytes are not one, with what is wrong.
+    """
+    try:
+        return _decoder.decode(data)
+    except msgspec.DecodeError as error:
+        raise LogError(f"not a record of the log: {error}") from error
