@@ -8,14 +8,14 @@ ward owns, grows and snapshots. So a detector is a function, and cutting a strea
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-import numpy as np
+
 import numpy.typing as npt
 
 from vitals.reading import BoolArray, FloatArray, IntArray
 
-State: TypeAlias = dict[str, npt.NDArray[np.generic]]
+State: TypeAlias = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
