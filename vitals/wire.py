@@ -1,0 +1,421 @@
+"""Device bytes <-> a bundle as it was sent, before anybody judged it.
+
+One format, two encodings: JSON (first byte ``{``) and MessagePack (first byte a map), told apart by that byte. The
+contract for device makers is docs/wire-format.md. Decoding is strict: unknown fields, wrong types and numbers written
+as text are refused, so that a misspelt ``quality`` can never be read as "good". A bundle is refused whole only where
+its header cannot be trusted; a reading that cannot be read is refused alone.
+
+Values are taken as sent here; `vitals.validate` turns them into canonical units and judges them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Annotated, Final, Literal, TypeAlias
+
+import msgspec
+
+from vitals.faults import Fault
+from vitals.reading import Bundle, Quality, Reading
+from vitals.signs import Consciousness, Sign
+
+VERSION: Final = 1
+MAX_BYTES: Final = 64 * 1024
+MAX_READINGS: Final = 512
+
+Format: TypeAlias = Literal["json", "msgpack"]
+SentQuality: TypeAlias = Literal["good", "poor", "no_contact"]
+
+# Arrays and Arrow hold 64 bits; what does not fit is no counter and no time.
+Natural = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class SentReading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One reading as a device wrote it.
+
+    Attributes:
+        sign: A sign's column (``hr``, ``spo2``); not yet looked up.
+        value: A number; for consciousness a letter A C V P U, for oxygen true or false; None only with no_contact.
+        unit: As `vitals.signs.UNITS` spells it; None: the sign's canonical unit.
+        time_ns: When it was measured, by the device's clock.
+        quality: What the device knows of it; it knows no DOUBTFUL, that is the receiver's word.
+    """
+
+    sign: str
+    value: float | str | bool | None = None
+    unit: str | None = None
+    time_ns: Natural
+    quality: SentQuality = "good"
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What stands before the readings; see `vitals.reading.Bundle` for the meaning of each field.
+
+    The order is part of the contract: a truncated bundle must still be countable (`salvage_header`).
+    """
+
+    v: Literal[1] = 1
+    device: str
+    boot: Natural
+    seq: Natural
+    sent_ns: Natural
+    n: Natural
+    n_before: Natural
+    battery_pct: float | None = None
+    queued: Natural = 0
+
+
+class SentBundle(Header, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A bundle as a device wrote it."""
+
+    readings: list[SentReading]
+
+
+class _CutBundle(Header, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The same bytes with the readings cut out but not read."""
+
+    readings: list[msgspec.Raw]
+
+
+class _Version(msgspec.Struct):
+    v: int
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """A reading that is none.
+
+    Attributes:
+        fault: Why.
+        why: In words; names fields and types, never values.
+    """
+
+    fault: Fault
+    why: str
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A whole message that is refused.
+
+    Attributes:
+        fault: Why.
+        why: In words; names fields and types, never values.
+    """
+
+    fault: Fault
+    why: str
+
+
+class Incoming(msgspec.Struct, frozen=True):
+    """A message whose header could be read.
+
+    Attributes:
+        header: The bundle; its own `readings` are not to be used.
+        readings: The device's readings in its order, those that could not be read among them.
+        data: The bytes it was read from.
+        cut: The bytes of each reading where they are already at hand; else `raw_readings` cuts them.
+    """
+
+    header: Header
+    readings: list[SentReading] | list[SentReading | Unreadable]
+    data: bytes
+    cut: list[bytes] | None = None
+
+
+class Salvaged(msgspec.Struct, frozen=True, kw_only=True):
+    """What could still be read of a broken message; None where it could not."""
+
+    device: str | None = None
+    boot: int | None = None
+    seq: int | None = None
+    n: int | None = None
+    n_before: int | None = None
+
+
+_Codec: TypeAlias = tuple[
+    "msgspec.json.Decoder[SentBundle] | msgspec.msgpack.Decoder[SentBundle]",
+    "msgspec.json.Decoder[_CutBundle] | msgspec.msgpack.Decoder[_CutBundle]",
+    "msgspec.json.Decoder[SentReading] | msgspec.msgpack.Decoder[SentReading]",
+    "msgspec.json.Decoder[_Version] | msgspec.msgpack.Decoder[_Version]",
+]
+_JSON: Final[_Codec] = (
+    msgspec.json.Decoder(SentBundle),
+    msgspec.json.Decoder(_CutBundle),
+    msgspec.json.Decoder(SentReading),
+    msgspec.json.Decoder(_Version),
+)
+_MSGPACK: Final[_Codec] = (
+    msgspec.msgpack.Decoder(SentBundle),
+    msgspec.msgpack.Decoder(_CutBundle),
+    msgspec.msgpack.Decoder(SentReading),
+    msgspec.msgpack.Decoder(_Version),
+)
+_json_encoder = msgspec.json.Encoder()
+_msgpack_encoder = msgspec.msgpack.Encoder()
+
+# Everything that bytes from outside can bring about in the decoders: nesting deeper than Python's stack and text that
+# is not UTF-8 have exceptions of their own.
+_BROKEN: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
+
+
+def _codec(data: bytes) -> _Codec | None:
+    if not data:
+        return None
+    first = data[0]
+    if first == 0x7B:
+        return _JSON
+    return _MSGPACK if 0x80 <= first <= 0x8F or first in {0xDE, 0xDF} else None
+
+
+def decode(data: bytes) -> Incoming | Refused:
+    """Read what a device sent.
+
+    Args:
+        data: The payload of a message on a bundle topic.
+
+    Returns:
+        The bundle, with each reading that could not be read marked as such; or why the whole message is refused.
+    """
+    if len(data) > MAX_BYTES:
+        return Refused(Fault.OVERSIZED, f"{len(data)} bytes, at most {MAX_BYTES}")
+    codec = _codec(data)
+    if codec is None:
+        return Refused(Fault.UNDECODABLE, "neither a JSON object nor a MessagePack map")
+    try:
+        bundle = codec[0].decode(data)
+    except _BROKEN:
+        return _sized(_decode_slowly(data, codec))
+    return _sized(Incoming(bundle, bundle.readings, data))
+
+
+def _sized(incoming: Incoming | Refused) -> Incoming | Refused:
+    if isinstance(incoming, Incoming) and len(incoming.readings) > MAX_READINGS:
+        return Refused(Fault.OVERSIZED, f"{len(incoming.readings)} readings, at most {MAX_READINGS}")
+    return incoming
+
+
+def _decode_slowly(data: bytes, codec: _Codec) -> Incoming | Refused:
+    """Find out what is wrong: the header, or which of the readings."""
+    _, cut_decoder, reading_decoder, version_decoder = codec
+    try:
+        version = version_decoder.decode(data).v
+    except _BROKEN:
+        version = VERSION  # the header's own error says it better
+    if version != VERSION:
+        return Refused(Fault.WRONG_VERSION, f"v is {version}, this receiver knows {VERSION}")
+    try:
+        bundle = cut_decoder.decode(data)
+    except msgspec.ValidationError as error:
+        return Refused(Fault.WRONG_TYPE, str(error))
+    except _BROKEN as error:
+        if codec is _JSON:
+            return _decode_with_constants(data)
+        return Refused(Fault.UNDECODABLE, _said(error))
+    cut = [bytes(raw) for raw in bundle.readings]
+    readings: list[SentReading | Unreadable] = []
+    for raw in cut:
+        try:
+            readings.append(reading_decoder.decode(raw))
+        except _BROKEN as error:
+            readings.append(_unreadable(error))
+    return Incoming(bundle, readings, data, cut)
+
+
+def _unreadable(error: Exception) -> Unreadable:
+    why = _said(error)
+    # A literal beyond the largest double (1e400) is a number, and outside of every range.
+    return Unreadable(Fault.IMPOSSIBLE if why.startswith("Number out of range") else Fault.WRONG_TYPE, why)
+
+
+def _said(error: Exception) -> str:
+    # The text of a UnicodeError quotes the bytes, and those may hold a value.
+    return str(error) if isinstance(error, msgspec.DecodeError) else type(error).__name__
+
+
+class _NoConstantError(ValueError):
+    pass
+
+
+def _decode_with_constants(data: bytes) -> Incoming | Refused:
+    """Read text that is JSON but for NaN and Infinity, which many encoders write all the same.
+
+    So the one reading is refused (not finite) and not the whole bundle.
+    """
+    seen = []
+
+    def constant(name: str) -> float:
+        seen.append(name)
+        return float(name)
+
+    refused = Refused(Fault.UNDECODABLE, "malformed JSON")
+    try:
+        whole = json.loads(data.decode(), parse_constant=constant)
+    except (ValueError, RecursionError):  # ValueError: not JSON, not UTF-8, or an integer of thousands of digits
+        return refused
+    if not seen or not isinstance(whole, dict):
+        return refused
+    sent = whole.get("readings")
+    try:
+        header = msgspec.convert({**whole, "readings": []}, SentBundle)
+    except msgspec.ValidationError as error:
+        return Refused(Fault.WRONG_TYPE, str(error))
+    except UnicodeError:
+        return refused
+    if not isinstance(sent, list):
+        return Refused(Fault.WRONG_TYPE, "Expected `array` - at `$.readings`")
+    readings: list[SentReading | Unreadable] = []
+    for reading in sent:
+        try:
+            readings.append(msgspec.convert(reading, SentReading))
+        except (msgspec.ValidationError, UnicodeError, OverflowError) as error:
+            readings.append(_unreadable(error))
+    return Incoming(header, readings, data, [json.dumps(reading).encode() for reading in sent])
+
+
+def raw_readings(incoming: Incoming) -> list[bytes]:
+    """The bytes of each reading, in order: what is kept of one that is refused.
+
+    Bytes as sent; where the text was JSON but for NaN or Infinity, the reading written anew.
+    """
+    if incoming.cut is not None:
+        return incoming.cut
+    codec = _codec(incoming.data)
+    if codec is None:
+        raise ValueError("the data was not read by decode()")
+    return [bytes(raw) for raw in codec[1].decode(incoming.data).readings]
+
+
+_SALVAGE_WITHIN: Final = 1024  # the header comes first and is far shorter
+_NUMBERS: Final = frozenset({"boot", "seq", "n", "n_before"})
+# A number or text counts only where something follows it: a cut "seq":12|34 must not be read as 12.
+_JSON_FIELD: Final = re.compile(
+    rb'"(device|boot|seq|n|n_before)"\s*:\s*(?:"([A-Za-z0-9._-]{1,64})"|([0-9]{1,19}))(?=\s*[,}])'
+)
+
+
+def salvage_header(data: bytes) -> Salvaged | None:
+    """Read what can still be read of the header of a truncated, broken or oversized message.
+
+    For the ledger only: which bundle it was and how many readings are lost with it. Never raises.
+
+    Returns:
+        The fields that stand whole before the first break; None where there is none.
+    """
+    head = data[:_SALVAGE_WITHIN]
+    found = _salvage_json(head) if head[:1] == b"{" else _salvage_msgpack(head)
+    known: dict[str, str | int] = {}
+    for name, value in found.items():
+        wanted = int if name in _NUMBERS else str
+        if (name in _NUMBERS or name == "device") and type(value) is wanted:
+            known[name] = value
+    return msgspec.convert(known, Salvaged) if known else None
+
+
+def _salvage_json(head: bytes) -> dict[str, str | int]:
+    before, _, _ = head.partition(b'"readings"')
+    found: dict[str, str | int] = {}
+    for name, text, digits in _JSON_FIELD.findall(before):
+        found[name.decode()] = text.decode() if text else int(digits)
+    return found
+
+
+def _salvage_msgpack(head: bytes) -> dict[str, str | int]:
+    """Walk over the keys and plain values of a map until the first that is neither text nor number."""
+    if not head:
+        return {}
+    at = 1 if 0x80 <= head[0] <= 0x8F else {0xDE: 3, 0xDF: 5}.get(head[0], len(head))
+    found: dict[str, str | int] = {}
+    while True:
+        key, at = _plain_msgpack(head, at)
+        value, at = _plain_msgpack(head, at)
+        if not isinstance(key, str) or value is None:
+            return found
+        if isinstance(value, str | int):
+            found[key] = value
+
+
+def _plain_msgpack(head: bytes, at: int) -> tuple[str | int | float | None, int]:
+    """One text or number at a place and where the next begins; None where there is none, or not all of it."""
+    if at >= len(head):
+        return None, at
+    first = head[at]
+    if first <= 0x7F:
+        length = 1
+    elif 0xA0 <= first <= 0xBF:
+        length = 1 + first - 0xA0
+    elif first in {0xCA, 0xCE, 0xD2}:
+        length = 5
+    elif first in {0xCB, 0xCF, 0xD3}:
+        length = 9
+    elif 0xCC <= first <= 0xCD:
+        length = first - 0xCA
+    elif 0xD0 <= first <= 0xD1:
+        length = first - 0xCE
+    elif first == 0xD9 and at + 1 < len(head):
+        length = 2 + head[at + 1]
+    else:
+        return None, at
+    piece = head[at : at + length]
+    if len(piece) < length:
+        return None, at
+    try:
+        value = msgspec.msgpack.decode(piece)
+    except _BROKEN:
+        return None, at
+    return (value if isinstance(value, str | int | float) else None), at + length
+
+
+def encode(bundle: SentBundle, encoding: Format) -> bytes:
+    """Write a bundle as a device does: fields in the order of the contract, defaults left out but for `v`.
+
+    NaN becomes null in JSON and stays NaN in MessagePack.
+    """
+    # omit_defaults leaves `v` out too; but a format says its version first, always.
+    fields: dict[str, object] = {"v": bundle.v}
+    for name in Header.__struct_fields__[1:]:
+        value = getattr(bundle, name)
+        if not ((name == "battery_pct" and value is None) or (name == "queued" and value == 0)):
+            fields[name] = value
+    fields["readings"] = bundle.readings
+    return (_json_encoder if encoding == "json" else _msgpack_encoder).encode(fields)
+
+
+def sent(bundle: Bundle) -> SentBundle:
+    """A bundle of judged readings as its device would have sent it, in canonical units.
+
+    DOUBTFUL becomes good: the device does not know the word.
+    """
+    return SentBundle(
+        device=bundle.device,
+        boot=bundle.boot,
+        seq=bundle.seq,
+        sent_ns=bundle.sent_ns,
+        n=bundle.n,
+        n_before=bundle.n_before,
+        battery_pct=None if bundle.battery_pct < 0 else bundle.battery_pct,
+        queued=bundle.queued,
+        readings=[sent_reading(reading) for reading in bundle.readings],
+    )
+
+
+_SENT_QUALITY: Final[dict[Quality, SentQuality]] = {
+    Quality.GOOD: "good",
+    Quality.DOUBTFUL: "good",
+    Quality.POOR: "poor",
+    Quality.NO_CONTACT: "no_contact",
+}
+
+
+def sent_reading(reading: Reading) -> SentReading:
+    """A reading as its device would have sent it."""
+    value: float | str | bool | None = reading.value
+    if math.isnan(reading.value):
+        value = None
+    elif reading.sign is Sign.CONSCIOUSNESS:
+        value = Consciousness(int(reading.value)).name
+    elif reading.sign is Sign.OXYGEN:
+        value = bool(reading.value)
+    return SentReading(
+        sign=reading.sign.column, value=value, time_ns=reading.time_ns, quality=_SENT_QUALITY[reading.quality]
+    )
