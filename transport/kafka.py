@@ -274,7 +274,8 @@ def quiet_aiokafka(
 ) -> None:
     """Let each line of aiokafka's code log once in `every_s`, with how many were held back meanwhile.
 
-    In an outage it writes about 100 lines a second. Call it once, when everything is imported: a filter holds for the logger it is put on, not for those below.
+    In an outage it writes about 100 lines a second. Call this once, when everything is imported: a filter holds for
+    the logger it is put on, not for those below.
     """
     names = [under, *(name for name in logging.root.manager.loggerDict if name.startswith(f"{under}."))]
     for name in names:

@@ -167,6 +167,10 @@ class MqttClient:
         """When the oldest of the waiting messages arrived; None if none waits."""
         return self._inbox[0].received_ns if self._inbox else None
 
+    async def until_waiting(self) -> None:
+        """Wait until a message waits, and leave it."""
+        await self._arrived.wait()
+
     async def receive(self) -> list[Message]:
         """All messages that wait, oldest first; waits for the first one."""
         await self._arrived.wait()
