@@ -120,7 +120,7 @@ class Grid:
             return
         for frame in np.unique(end).tolist():
             mine = end == frame
-            self._open.setdefault(frame, []).append(Samples(*(column[mine] for column in samples)))
+            self._open.setdefault(frame, []).append(Samples._make(column[mine] for column in samples))
 
     def due_ns(self) -> int | None:
         """The tick at which the oldest open frame closes; None before the first tick."""
@@ -155,7 +155,7 @@ class Grid:
             parts = self._open.pop(older) + parts
         if not parts:
             return end, _NOTHING
-        samples = Samples(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        samples = Samples._make(np.concatenate(columns) for columns in zip(*parts, strict=True))
         return end, _summarise(samples, device_rank)
 
     def state(self) -> dict[str, Any]:
@@ -168,7 +168,7 @@ class Grid:
     def load(self, state: dict[str, Any]) -> None:
         """Set down what `state` gave."""
         self.next_end_ns = state["next"]
-        self._open = {end: [Samples(*part) for part in parts] for end, parts in state["open"]}
+        self._open = {end: [Samples._make(part) for part in parts] for end, parts in state["open"]}
 
 
 _NONE: Final = np.zeros(0, dtype=np.int64)

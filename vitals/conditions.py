@@ -4,7 +4,7 @@ State is arrays of shape (patients, rules). `judge` takes one observation for ea
 says what changed: a condition raised after its delay, went up a band, or came back for good. What follows from a
 change (latching, acknowledgement, shelves) is `vitals.alarm`'s.
 
-A rule has up to two bands. An observation is the number of bands its value has passed (0, 1, 2), whether it is back on
+A rule has up to three bands. An observation is the number of bands its value has passed (0 to 3), whether it is back on
 the normal side by the hysteresis margin, and its time. A value between (not over the limit, not yet back by the margin)
 changes nothing but interrupts the way back.
 
@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from vitals.reading import BoolArray, IntArray
 
-BANDS: Final = 2
+BANDS: Final = 3
 _NEVER: Final = -1
 
 RAISED: Final = 1
@@ -158,6 +158,27 @@ class Conditions:
         ]
         table = np.array(rows, dtype=np.int64)
         return Changes(table[:, 0], table[:, 1], table[:, 2])
+
+    def unchallenged(self, row: IntArray, rule: IntArray, at_ns: IntArray) -> Changes:
+        """Let pending conditions of slow sources reach their delay: nothing has spoken against them until `at_ns`.
+
+        Args:
+            row: Shape (n,), patients; no pair twice.
+            rule: Shape (n,).
+            at_ns: Shape (n,), the instants judged.
+
+        Returns:
+            What was raised or went up.
+        """
+        before = self.columns["level"][row, rule]
+        since = self.since[row, rule]
+        due = at_ns - self._times.delay_ns[rule]
+        reached = ((since != _NEVER) & (since <= due[:, None])).sum(axis=1)
+        reached[at_ns < self.columns["blocked_ns"][row, rule]] = 0
+        up = reached > before
+        self.columns["level"][row, rule] = np.where(up, reached, before)
+        none = np.zeros(len(row), dtype=bool)
+        return self._changes(none, up, none, before, reached)
 
     def reset(self, row: int, rule: int, blocked_ns: int) -> None:
         """Forget that a condition is raised (a person resolved it); it can't be raised again before `blocked_ns`."""

@@ -1,0 +1,364 @@
+"""Many patients at once: ``step(record) -> outcome``, ``snapshot()``, ``restore()``. It reads no clock.
+
+A ward is one partition of the log. Its time is the newest tick; all that can change its mind is in the records it is
+given, so the same records give the same events wherever, whenever and however fast they are played. Between two
+ticks, and before anything a tick brings about, everything that fell due happens in the order of its own time; so how
+often ticks come changes nothing either.
+
+The hot path (a block) works on arrays with a row for each patient or device. Python objects are made only for what is
+rare: a condition that changed, an alarm, a person's command.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, TypeAlias, assert_never
+
+import numpy as np
+
+from vitals.alarm_book import Book
+from vitals.align import AlignSettings, Grid, Samples
+from vitals.detector import Detector, State
+from vitals.events import AlarmEvent, Frames
+from vitals.ewma import Ewma
+from vitals.frame_rules import FrameRules
+from vitals.limits import Limits, Readings
+from vitals.log import Binding, Command, Enrolment, Limit, Record, Tick
+from vitals.reading import USABLE_UP_TO, Block, BoolArray
+from vitals.roster import Roster
+from vitals.rules import RULES_VERSION
+from vitals.sequence import Bundles, Sequence
+from vitals.signs import SECOND_NS
+from vitals.standing import Standing
+from vitals.tables import SnapshotError, pack, unpack
+from vitals.ward_closing import close_frame, plugged_rules
+from vitals.ward_telling import Teller
+
+SNAPSHOT_VERSION: Final = 1
+
+
+class Plugged(NamedTuple):
+    """A detector and the rule that judges it; no rule: it runs in shadow, scored and stored, never alarmed."""
+
+    detector: Detector
+    rule: str | None
+
+
+Plugs: TypeAlias = tuple[Plugged, ...]
+
+
+def default_detectors() -> Plugs:
+    """The EWMA control under the anomaly rule."""
+    return (Plugged(Ewma(), "anomaly"),)
+
+
+@dataclass(frozen=True, slots=True)
+class WardSettings:
+    """How a ward behaves.
+
+    Attributes:
+        align: Grid, allowed lateness, and how long slow devices' values stay valid.
+        bridge_behind_ns: A bridge whose newest tick is this much behind the others' no longer holds time back.
+    """
+
+    align: AlignSettings = field(default_factory=AlignSettings)
+    bridge_behind_ns: int = 10 * SECOND_NS
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a step brought about, in order.
+
+    Attributes:
+        events: Alarm events.
+        frames: Frames that closed, with their scores.
+    """
+
+    events: list[AlarmEvent] = field(default_factory=list)
+    frames: list[Frames] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class WardCounts:
+    """What a ward has counted, in readings (bundles are counted by `vitals.sequence.Counts`).
+
+    Attributes:
+        judged: Readings judged as live, delayed ones included.
+        delayed: Of these, the ones sent in time and received late.
+        late: Readings sent late by their device: down the late lane.
+        unusable: Readings of poor signal or without contact.
+    """
+
+    judged: int = 0
+    delayed: int = 0
+    late: int = 0
+    unusable: int = 0
+
+
+class Ward:
+    """The patients of one partition."""
+
+    def __init__(self, settings: WardSettings | None = None, detectors: Plugs | None = None) -> None:
+        """An empty ward with some detectors; by default the EWMA control."""
+        self.settings = settings or WardSettings()
+        self.plugs = default_detectors() if detectors is None else detectors
+        self.now_ns = -1
+        self.counts = WardCounts()
+        self._bridges: dict[str, int] = {}
+        self.roster = Roster()
+        self.sequence = Sequence(self.settings.align.lateness_ns)
+        self.grid = Grid(self.settings.align)
+        self.standing = Standing(self.settings.align.slow_factor)
+        self.limits = Limits(self.settings.align.slow_factor)
+        self.late = Limits(self.settings.align.slow_factor)
+        patient_rules, device_rules, grids = plugged_rules([(p.detector, p.rule) for p in self.plugs])
+        self.patient_rules = FrameRules(patient_rules, grids)
+        self.device_rules = FrameRules(device_rules, {})
+        self.book = Book()
+        self.detector_state: list[State] = [plug.detector.start(16) for plug in self.plugs]
+        self.idle_frames = 0  # closed frames in a row without a reading or a valid value of anybody
+        self._teller = Teller(self)
+
+    def step(self, record: Record) -> Outcome:
+        """Take one record of the log.
+
+        Args:
+            record: A block or a small record (`vitals.log`).
+
+        Returns:
+            What followed from it.
+        """
+        out = Outcome()
+        match record:
+            case Block():
+                self._block(record, out)
+            case Tick():
+                self._tick(record, out)
+            case Command():
+                self._say(self.book.command(record, self.now_ns), out)
+            case Binding():
+                patient = self.roster.bind(record, self.now_ns)
+                if patient is not None:
+                    self._reach()
+            case Enrolment():
+                self._enrol(record, out)
+            case Limit():
+                self._limit(record)
+            case _:
+                assert_never(record)
+        return out
+
+    # -- blocks ------------------------------------------------------------------------------------------------------
+
+    def _block(self, block: Block, out: Outcome) -> None:
+        patients, devices = self.roster.rows_of(block.patients, block.devices, self.now_ns)
+        self._reach()
+        bundles = Bundles(
+            patient=patients[block.patient] if len(patients) else block.patient,
+            device=devices[block.device] if len(devices) else block.device,
+            boot=block.boot,
+            seq=block.seq,
+            sent_ns=block.sent_ns,
+            received_ns=block.received_ns,
+            n=block.n,
+            battery_pct=block.battery_pct,
+            queued=block.queued,
+            offsets=block.offsets,
+            sign=block.sign.astype(np.int64),
+            quality=block.quality.astype(np.int64),
+            value=block.value,
+            time_ns=block.time_ns,
+        )
+        if not len(bundles):
+            return
+        self._teller.heard(bundles, out)
+        self.roster.hear(bundles, self.now_ns)
+        self._judge(self.sequence.accept(bundles, self.now_ns), out)
+
+    def _judge(self, bundles: Bundles | None, out: Outcome) -> None:
+        """Bundles in the order of their devices: into the frames, past the limits, or down the late lane."""
+        if bundles is None or not len(bundles.sign):
+            return
+        count = np.diff(bundles.offsets)
+        sent = np.repeat(bundles.sent_ns, count)
+        lateness = self.settings.align.lateness_ns
+        late = sent - bundles.time_ns > lateness
+        delayed = np.repeat(bundles.received_ns - bundles.sent_ns > lateness, count)
+        usable: BoolArray = bundles.quality <= USABLE_UP_TO
+        device = np.repeat(bundles.device, count)
+        readings = Readings(
+            patient=np.repeat(bundles.patient, count),
+            sign=bundles.sign,
+            device=device,
+            value=bundles.value,
+            time_ns=bundles.time_ns,
+            delayed=delayed,
+            period_ns=self.roster.devices["period_ns"][device],
+        )
+        self.counts.unusable += int(np.count_nonzero(~usable))
+        if late.any():
+            self._late(readings.take(late & usable), out)
+            self.counts.late += int(np.count_nonzero(late))
+            readings, usable = readings.take(~late), usable[~late]
+            if not len(usable):
+                return
+        self.counts.judged += len(usable)
+        self.counts.delayed += int(np.count_nonzero(readings.delayed))
+        self.grid.add(
+            Samples(readings.patient, readings.sign, readings.device, readings.value, readings.time_ns, usable)
+        )
+        if not usable.all():
+            readings = readings.take(usable)
+        changes, values = self.limits.judge(readings)
+        self._teller.limit_changes(changes, out)
+        self._teller.values(values, out)
+
+    def _late(self, readings: Readings, out: Outcome) -> None:
+        if len(readings.sign):
+            changes, _ = self.late.judge(readings)
+            self._teller.missed(changes, out)
+
+    # -- time --------------------------------------------------------------------------------------------------------
+
+    def _tick(self, tick: Tick, out: Outcome) -> None:
+        self._bridges[tick.bridge] = max(tick.now_ns, self._bridges.get(tick.bridge, tick.now_ns))
+        newest = max(self._bridges.values())
+        now = min(t for t in self._bridges.values() if t >= newest - self.settings.bridge_behind_ns)
+        if now <= self.now_ns:
+            return
+        self.grid.begin(now)
+        self._settle(out)
+        while (due := self._next_due()) is not None and due <= now:
+            self.now_ns = max(self.now_ns, due)
+            self._say(self.book.advance(due), out)
+            self._happen(due, out)
+        self.now_ns = now
+        self._say(self.book.advance(now), out)
+
+    def _next_due(self) -> int | None:
+        """The next instant at which something happens by itself, in tick time."""
+        lateness = self.settings.align.lateness_ns
+        silence, still = self.limits.silence_due_ns(), self.limits.unchallenged_due_ns()
+        late = self.late.unchallenged_due_ns()
+        dues = (
+            self.sequence.due_ns(),
+            self.grid.due_ns(),
+            None if silence is None else silence + lateness,
+            None if still is None else still + lateness,
+            None if late is None else late + lateness,
+            self._teller.device_silence_due_ns(),
+        )
+        return min((due for due in dues if due is not None), default=None)
+
+    def _happen(self, due: int, out: Outcome) -> None:
+        """All that is due at one instant, always in this order."""
+        until = due - self.settings.align.lateness_ns
+        if (released := self.sequence.release(due)) is not None:
+            self._judge(released, out)
+            self._settle(out)
+        self._teller.limit_changes(self.limits.unchallenged(until), out)
+        self._teller.missed(self.late.unchallenged(until), out)
+        self._teller.limit_silences(self.limits.silent(until), out)
+        self._teller.device_silences(due, out)
+        if self.grid.due_ns() == due:
+            close_frame(self, due, self._teller, out)
+
+    def _settle(self, out: Outcome) -> None:
+        """Choose owners of fresh measures, and judge what waited for that."""
+        rank = self.roster.device_rank()
+        changes, values = self.limits.settle(rank)
+        self._teller.limit_changes(changes, out)
+        self._teller.values(values, out)
+        missed, _ = self.late.settle(rank)
+        self._teller.missed(missed, out)
+
+    # -- people ------------------------------------------------------------------------------------------------------
+
+    def _enrol(self, said: Enrolment, out: Outcome) -> None:
+        self.roster.enrol(said, self.now_ns)
+        self._reach()
+        if said.state == "discharged":
+            self._say(self.book.discharge(said.patient, said.by, self.now_ns), out)
+
+    def _limit(self, said: Limit) -> None:
+        row = self.roster.patients.row(said.patient)
+        self._reach()
+        self.limits.override(row, said.rule, said.threshold)
+        self.late.override(row, said.rule, said.threshold)
+
+    def _say(self, events: list[AlarmEvent], out: Outcome) -> None:
+        """Let events out, and let the judges know what people closed."""
+        self._teller.say(events, out)
+
+    def _reach(self) -> None:
+        """Make room for all patients and devices known."""
+        patients, devices = len(self.roster.patients), len(self.roster.devices)
+        self.standing.reach(patients)
+        self.limits.reach(patients)
+        self.late.reach(patients)
+        self.patient_rules.reach(patients)
+        self.device_rules.reach(devices)
+        for plug, state in zip(self.plugs, self.detector_state, strict=True):
+            rows = len(next(iter(state.values()), np.zeros(0)))
+            if state and patients > rows:
+                more = plug.detector.start(max(patients, 2 * rows) - rows)
+                for name in state:
+                    state[name] = np.concatenate((state[name], more[name]))
+
+    # -- snapshots ---------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> bytes:
+        """Everything it knows, so that a ward restored from it goes on as this one would."""
+        return pack(
+            {
+                "version": SNAPSHOT_VERSION,
+                "rules": RULES_VERSION,
+                "detectors": [[plug.detector.name, plug.detector.version] for plug in self.plugs],
+                "now": self.now_ns,
+                "bridges": sorted(self._bridges.items()),
+                "idle_frames": self.idle_frames,
+                "counts": [getattr(self.counts, name) for name in WardCounts.__dataclass_fields__],
+                "roster": self.roster.state(),
+                "sequence": self.sequence.state(),
+                "grid": self.grid.state(),
+                "standing": self.standing.state(),
+                "limits": self.limits.state(),
+                "late": self.late.state(),
+                "patient_rules": self.patient_rules.state(),
+                "device_rules": self.device_rules.state(),
+                "book": self.book.to_state(),
+                "detector_state": self.detector_state,
+            }
+        )
+
+    def restore(self, data: bytes) -> None:
+        """Become what `snapshot` wrote down.
+
+        Raises:
+            SnapshotError: If it was made by another version, with other rules or other detectors; the message says
+                what differs.
+        """
+        state: dict[str, Any] = unpack(data)
+        mine = {
+            "version": SNAPSHOT_VERSION,
+            "rules": RULES_VERSION,
+            "detectors": [[plug.detector.name, plug.detector.version] for plug in self.plugs],
+        }
+        for key, value in mine.items():
+            if state.get(key) != value:
+                raise SnapshotError(f"the snapshot's {key} is {state.get(key)!r}, this ward's {value!r}")
+        self.now_ns = state["now"]
+        self._bridges = dict(state["bridges"])
+        self.idle_frames = state["idle_frames"]
+        self.counts = WardCounts(*state["counts"])
+        self.roster.load(state["roster"])
+        self.sequence.load(state["sequence"])
+        self.grid.load(state["grid"])
+        self.standing.load(state["standing"])
+        self.limits.load(state["limits"])
+        self.late.load(state["late"])
+        self.patient_rules.load(state["patient_rules"])
+        self.device_rules.load(state["device_rules"])
+        self.book = Book.from_state(state["book"])
+        self.detector_state = state["detector_state"]
+        self._teller.forget_watches()
