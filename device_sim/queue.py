@@ -1,0 +1,162 @@
+"""What a device has made and the broker has not acknowledged: kept until it has, over restarts where on a disk.
+
+A bundle enters as a *draft* (no send time yet). When it is first handed to the radio its bytes are fixed, send time
+included, and stored before they go out: whatever happens then, the same bytes go out again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from vitals import wire
+from vitals.wire import SentBundle
+
+Key = tuple[int, int]
+"""Boot and sequence number."""
+
+
+@dataclass(slots=True)
+class Queued:
+    """A bundle that waits.
+
+    Attributes:
+        key: Boot and sequence number.
+        n: Readings in it.
+        draft: The bundle without its send time.
+        payload: Its bytes, once it has been handed to the radio.
+    """
+
+    key: Key
+    n: int
+    draft: SentBundle
+    payload: bytes | None = None
+
+
+class Queue(Protocol):
+    """Keeps bundles in the order they were made."""
+
+    def last_boot(self) -> int:
+        """The newest boot it knows of, -1 for none."""
+        ...
+
+    def started(self, boot: int) -> None:
+        """The device has started anew, as `boot`."""
+        ...
+
+    def put(self, item: Queued) -> None:
+        """Keep a draft."""
+        ...
+
+    def fix(self, key: Key, payload: bytes) -> None:
+        """Keep the bytes of a bundle, before they go out for the first time."""
+        ...
+
+    def done(self, key: Key) -> None:
+        """The broker has acknowledged it; a second time changes nothing."""
+        ...
+
+    def waiting(self) -> list[Queued]:
+        """All that wait, oldest first."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files."""
+        ...
+
+
+class MemoryQueue:
+    """Lives as long as the process: for demonstrations and players, which say that they are volatile."""
+
+    def __init__(self) -> None:
+        self._items: dict[Key, Queued] = {}
+        self._boot = -1
+
+    def last_boot(self) -> int:
+        """See `Queue`."""
+        return self._boot
+
+    def started(self, boot: int) -> None:
+        """See `Queue`."""
+        self._boot = boot
+
+    def put(self, item: Queued) -> None:
+        """See `Queue`."""
+        self._items[item.key] = item
+
+    def fix(self, key: Key, payload: bytes) -> None:
+        """See `Queue`."""
+        self._items[key].payload = payload
+
+    def done(self, key: Key) -> None:
+        """See `Queue`."""
+        self._items.pop(key, None)
+
+    def waiting(self) -> list[Queued]:
+        """See `Queue`."""
+        return list(self._items.values())
+
+    def close(self) -> None:
+        """See `Queue`."""
+
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS boot (boot INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS waiting (
+    boot INTEGER NOT NULL, seq INTEGER NOT NULL, n INTEGER NOT NULL, draft BLOB NOT NULL, payload BLOB,
+    PRIMARY KEY (boot, seq)
+) WITHOUT ROWID;
+"""
+
+
+class FileQueue:
+    """One SQLite file for each device: survives the death of the process.
+
+    Args:
+        path: The file; made where it is not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        # autocommit: every call is on the disk (WAL) before it returns, so a kill loses nothing that was said.
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        self._db.executescript(_SCHEMA)
+
+    def last_boot(self) -> int:
+        """See `Queue`."""
+        (boot,) = self._db.execute("SELECT coalesce(max(boot), -1) FROM boot").fetchone()
+        return int(boot)
+
+    def started(self, boot: int) -> None:
+        """See `Queue`."""
+        self._db.execute("INSERT INTO boot VALUES (?)", (boot,))
+
+    def put(self, item: Queued) -> None:
+        """See `Queue`."""
+        draft = wire.encode(item.draft, "msgpack")
+        self._db.execute("INSERT INTO waiting VALUES (?, ?, ?, ?, ?)", (*item.key, item.n, draft, item.payload))
+
+    def fix(self, key: Key, payload: bytes) -> None:
+        """See `Queue`."""
+        self._db.execute("UPDATE waiting SET payload = ? WHERE boot = ? AND seq = ?", (payload, *key))
+
+    def done(self, key: Key) -> None:
+        """See `Queue`."""
+        self._db.execute("DELETE FROM waiting WHERE boot = ? AND seq = ?", key)
+
+    def waiting(self) -> list[Queued]:
+        """See `Queue`."""
+        rows = self._db.execute("SELECT boot, seq, n, draft, payload FROM waiting ORDER BY boot, seq")
+        return [
+            Queued((boot, seq), n, msgspec.msgpack.decode(draft, type=SentBundle), payload)
+            for boot, seq, n, draft, payload in rows
+        ]
+
+    def close(self) -> None:
+        """See `Queue`."""
+        self._db.close()
