@@ -6,13 +6,16 @@ signal, a command or a due time into the next state and its events. All times ar
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from vitals.events import Evidence, ScoreEvidence
 from vitals.log import Command
-from vitals.signs import Measure
+from vitals.signs import HOUR_NS, Measure
+
+KEEP_CLOSED_NS: Final = 24 * HOUR_NS
+"""How long a closed alarm is remembered (site): longer than any page stays open."""
 
 Direction: TypeAlias = Literal["above", "below"]
 Facts: TypeAlias = dict[str, str | int | float | bool | None]
@@ -193,7 +196,7 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True):
     direction: Direction | None = None
 
 
-class Alarm(msgspec.Struct, frozen=True, kw_only=True):
+class Alarm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One occurrence of a rule for a patient: four facts that move independently, and what is owed.
 
     A closed alarm is kept for a day (`KEEP_CLOSED_NS`), so that a command about it is answered well and a new
@@ -221,6 +224,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
         closed: Whether it is over.
         closed_ns: When it closed.
         closed_by: Who closed it, "" where readings did.
+        closed_level: The level it was closed for, 0 where the condition had returned: a higher one raises at once.
         refractory_until_ns: Closed while the condition held: it may raise again from here; None else.
     """
 
@@ -245,6 +249,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     closed: bool = False
     closed_ns: int = 0
     closed_by: str = ""
+    closed_level: int = 0
     refractory_until_ns: int | None = None
 
     @property
@@ -257,3 +262,50 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     def standing(self) -> int:
         """The level that an acknowledgement, a shelf or an expectation given now is given for."""
         return self.level if self.active else 0
+
+    def facts(self) -> Facts:
+        """The four facts, and what goes with them, as every event carries them; keys that say nothing are left out."""
+        facts: Facts = {
+            "condition": "active" if self.active else "returned",
+            "observation": "observed" if self.observed else "unobserved",
+            "attention": "acknowledged" if self.attention else "unacknowledged",
+            "shelf": "shelved" if self.shelf else "none",
+            "closed": self.closed,
+            "peak": self.peak,
+        }
+        if self.unobserved_since_ns is not None:
+            facts["unobserved_since_ns"] = self.unobserved_since_ns
+        if self.attention:
+            facts["acknowledged_by"] = self.attention.by
+            facts["acknowledged_at_ns"] = self.attention.at_ns
+            facts["acknowledged_until_ns"] = self.attention.until_ns
+        for word, given in (("shelved", self.shelf), ("expecting", self.expectation)):
+            if given is None:
+                continue
+            facts |= {f"{word}_by": given.by, f"{word}_at_ns": given.at_ns, f"{word}_until_ns": given.until_ns}
+            facts |= {f"{word}_reason": given.reason}
+            if given.bound is not None:
+                facts |= {f"{word}_bound": given.bound, f"{word}_direction": given.direction}
+        return facts
+
+    def timer_ns(self) -> int | None:
+        """When the machine next does something by itself; None: never."""
+        if self.closed:
+            if self.refractory_until_ns is None:
+                return self.closed_ns + KEEP_CLOSED_NS
+            return self.refractory_until_ns if self.observed else None
+        ends = [given.until_ns for given in (self.expectation, self.attention, self.shelf) if given is not None]
+        return min(ends, default=None)
+
+    def due_ns(self) -> int | None:
+        """When the next step falls due if nobody does anything: the machine's, or a person's answer; None if closed."""
+        if self.closed:
+            return None
+        timer = self.timer_ns()
+        return self.answer_due_ns if timer is None else timer
+
+    @property
+    def waits_for_values(self) -> bool:
+        """Whether a reading can break its shelf or meet its expectation."""
+        given = (self.shelf, self.expectation)
+        return not self.closed and any(g is not None and g.bound is not None for g in given)

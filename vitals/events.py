@@ -1,6 +1,6 @@
 """What a ward says: alarm events, and frames with their scores. The truth about alarms is the sequence of events.
 
-These names are promises to other programs (docs/alarm-events.md).
+These names are promises to other programs (docs/alarms.md).
 """
 
 from __future__ import annotations
@@ -44,11 +44,8 @@ EventName: TypeAlias = Literal[
     "shelved",
     "unshelved",
     "expecting",
-    "expectation_met",
-    "expectation_missed",
     "closed",
     "command_refused",
-    "missed_event",
 ]
 
 
@@ -85,14 +82,15 @@ class AlarmEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         event_id: ``alarm_id:n``.
-        alarm_id: ``patient:rule:raised_ns``, so that a replay names it the same.
+        alarm_id: ``patient:rule:raised_ns``, so that a replay names it the same; a rule with an alarm for each device
+            stands there as ``rule@device``; a refused command has ``patient:command:command_id``.
         n: Number within the alarm, from 1.
         patient: Pseudonym.
         rule: The rule's id.
         rule_version: The table the rule stood in.
         kind: physiological or technical.
         priority: The alarm's priority after this event.
-        event: What happened (the words of docs/alarms.md).
+        event: What happened (the words of docs/alarms.md); a missed event is a ``raised`` of ``missed-<rule>``.
         at_ns: Event time: of the evidence it rests on, of the due time, or of the newest tick for a command.
         cause: What brought it about, in words: the limit passed, who acknowledged, why refused.
         by: Who, for a command.

@@ -33,6 +33,8 @@ ACK_NS: Final = ByPriority(low=4 * HOUR_NS, medium=30 * MINUTE_NS, high=10 * MIN
 """How long an acknowledgement lasts (site)."""
 ANSWER_WITHIN_NS: Final = ByPriority(low=HOUR_NS, medium=10 * MINUTE_NS, high=2 * MINUTE_NS)
 """How soon someone must have answered (site)."""
+EXPECT_MAX_NS: Final = ByPriority(low=12 * HOUR_NS, medium=2 * HOUR_NS, high=30 * MINUTE_NS)
+"""How far ahead something may be expected (site): an expectation keeps an alarm off the phone like a shelf does."""
 
 
 class Subject(enum.StrEnum):
@@ -85,6 +87,7 @@ class Rule:
         on_floor_list: True where it can't be shelved at high priority.
         ack_ns: How long an acknowledgement lasts, by priority.
         answer_within_ns: How soon someone must have answered, by priority.
+        expect_max_ns: How long an expectation may wait, by priority.
         refractory_ns: After a person closed it although the condition held: how long until it may raise again.
         words: What it means, as a nurse reads it.
         source: Where its numbers come from; the keys are in the docstring of `vitals.rules`.
@@ -113,6 +116,7 @@ class Rule:
     on_floor_list: bool = False
     ack_ns: ByPriority = ACK_NS
     answer_within_ns: ByPriority = ANSWER_WITHIN_NS
+    expect_max_ns: ByPriority = EXPECT_MAX_NS
     refractory_ns: int = 15 * MINUTE_NS
 
     def priority(self, level: int) -> Priority:

@@ -22,6 +22,7 @@ from vitals.events import Kind
 from vitals.rule import (
     ACK_NS,
     ANSWER_WITHIN_NS,
+    EXPECT_MAX_NS,
     HIGH,
     LOW,
     MEASURE_SLUGS,
@@ -42,6 +43,7 @@ from vitals.signs import HOUR_NS, MINUTE_NS, SECOND_NS, Measure
 __all__ = [
     "ACK_NS",
     "ANSWER_WITHIN_NS",
+    "EXPECT_MAX_NS",
     "MEASURE_SLUGS",
     "NEWS2_MEASURES",
     "RULES",
