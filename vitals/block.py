@@ -49,11 +49,17 @@ _names_decoder: msgspec.json.Decoder[list[str]] = msgspec.json.Decoder(list[str]
 
 
 class BlockError(ValueError):
-    """Bytes that are no block, or one of another version; goes to the dead-letter topic with this text."""
+    """Bytes that are no block of this version, or a block that points outside of itself; the text says which."""
 
 
 def encode(block: Block) -> bytes:
-    """Write a block."""
+    """Write a block.
+
+    Raises:
+        BlockError: If the block points outside of itself: Arrow would quietly leave out the readings that no bundle
+            owns.
+    """
+    _check(block)
     readings = pa.StructArray.from_arrays(
         [pa.array(column) for column in (block.sign, block.quality, block.value, block.time_ns)], fields=list(_READING)
     )

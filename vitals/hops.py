@@ -206,8 +206,8 @@ class Histogram:
         # Rounded first: 99.9 / 100 * 1000 is a hair above 999 in binary, and must not ask for the 1000th.
         ranks = np.maximum(np.ceil(np.round(np.array(percents) / 100 * self.count, 6)), 1)
         buckets = np.searchsorted(np.cumsum(self._counts), ranks)
-        told = np.where(buckets == _BUCKETS - 1, self.max_ns, _MIDDLES[buckets])
-        # No sample lies outside of what was seen: the least and the greatest are told exactly.
+        told = np.where((buckets == _BUCKETS - 1) | (ranks >= self.count), self.max_ns, _MIDDLES[buckets])
+        told = np.where(ranks <= 1, self.min_ns, told)  # the least and the greatest are told exactly
         return tuple(float(value) for value in np.clip(told, self.min_ns, self.max_ns))
 
     def to_bytes(self) -> bytes:

@@ -73,7 +73,7 @@ class Bindings:
         kept = sorted(
             (b for b in said.values() if b.to_ns is None or b.to_ns > b.from_ns), key=lambda known: known.from_ns
         )
-        ends = [b.from_ns for b in kept[1:]] + [_FOREVER]
+        ends = [*(b.from_ns for b in kept[1:]), _FOREVER][: len(kept)]
         self._intervals[binding.device] = [
             Interval(b.from_ns, end if b.to_ns is None else min(b.to_ns, end), b.patient)
             for b, end in zip(kept, ends, strict=True)

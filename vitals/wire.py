@@ -73,9 +73,17 @@ class SentBundle(Header, frozen=True, kw_only=True, forbid_unknown_fields=True):
     readings: list[SentReading]
 
 
+class _WholeBundle(Header, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A bundle as it must arrive: with its version said."""
+
+    v: Literal[1]
+    readings: list[SentReading]
+
+
 class _CutBundle(Header, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The same bytes with the readings cut out but not read."""
 
+    v: Literal[1]
     readings: list[msgspec.Raw]
 
 
@@ -134,19 +142,19 @@ class Salvaged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _Codec: TypeAlias = tuple[
-    "msgspec.json.Decoder[SentBundle] | msgspec.msgpack.Decoder[SentBundle]",
+    "msgspec.json.Decoder[_WholeBundle] | msgspec.msgpack.Decoder[_WholeBundle]",
     "msgspec.json.Decoder[_CutBundle] | msgspec.msgpack.Decoder[_CutBundle]",
     "msgspec.json.Decoder[SentReading] | msgspec.msgpack.Decoder[SentReading]",
     "msgspec.json.Decoder[_Version] | msgspec.msgpack.Decoder[_Version]",
 ]
 _JSON: Final[_Codec] = (
-    msgspec.json.Decoder(SentBundle),
+    msgspec.json.Decoder(_WholeBundle),
     msgspec.json.Decoder(_CutBundle),
     msgspec.json.Decoder(SentReading),
     msgspec.json.Decoder(_Version),
 )
 _MSGPACK: Final[_Codec] = (
-    msgspec.msgpack.Decoder(SentBundle),
+    msgspec.msgpack.Decoder(_WholeBundle),
     msgspec.msgpack.Decoder(_CutBundle),
     msgspec.msgpack.Decoder(SentReading),
     msgspec.msgpack.Decoder(_Version),
@@ -257,7 +265,7 @@ def _decode_with_constants(data: bytes) -> Incoming | Refused:
         return refused
     sent = whole.get("readings")
     try:
-        header = msgspec.convert({**whole, "readings": []}, SentBundle)
+        header = msgspec.convert({**whole, "readings": []}, _WholeBundle)
     except msgspec.ValidationError as error:
         return Refused(Fault.WRONG_TYPE, str(error))
     except UnicodeError:
