@@ -1,0 +1,147 @@
+"""Plays a recording through a broker, as devices would: paced by a clock, or as fast as the broker takes it.
+
+For each instant: its mark first, so that whatever comes after it is received *at* that instant; then all its bundles
+at once; then their acknowledgements. Time never goes on while something before it is under way, so how quickly things
+arrive changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from device_sim.device import Counts
+from device_sim.ports import Clock, Publisher
+from device_sim.recorded import Outgoing, outgoing_at_instants
+from vitals import topics
+from vitals.recording import Recording
+from vitals.wire import Format
+
+_log: Final = logging.getLogger(__name__)
+
+PLAYER: Final = "player"
+_AT_ONCE: Final = 64  # bundles under way: enough to fill a connection's window, few enough to keep its memory small
+_PAUSES_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Played:
+    """How far a player has come.
+
+    Attributes:
+        now_ns: The newest instant whose mark the broker has.
+        instants: So many instants, the closing one included.
+        bundles: Bundles made.
+        readings: Readings in them.
+        failures: Tries that failed.
+        finished: True after the closing mark.
+        counts: Per device, what it made and what the broker has: the truth for the ledger.
+    """
+
+    now_ns: int = 0
+    instants: int = 0
+    bundles: int = 0
+    readings: int = 0
+    failures: int = 0
+    finished: bool = False
+    counts: dict[str, Counts] = field(default_factory=dict)
+
+
+def mark_payload(now_ns: int) -> bytes:
+    """What a mark says."""
+    return msgspec.json.encode({"now_ns": now_ns})
+
+
+class Player:
+    """A recording being played.
+
+    Args:
+        recording: What is played. Its bindings and enrolments (`device_sim.recorded.records_of`) must have been said.
+        publisher: Where to; marks and bundles go by the same connection, in order.
+        clock: Paces it: an instant is not played before the clock has reached it. None: as fast as possible.
+        marks: False plays bundles only, on a ward whose time comes from elsewhere.
+        name: The player's, a level of its marks' topic.
+        settled: Called after each instant when the broker has all of it; may wait until the receiver has, too, so
+            that a fast player does not fill the broker's queues.
+        encoding: How the devices write.
+        sleep: Waits between tries, in seconds of the wall.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        publisher: Publisher,
+        clock: Clock | None = None,
+        *,
+        marks: bool = True,
+        name: str = PLAYER,
+        settled: Callable[[int], Awaitable[None]] | None = None,
+        encoding: Format = "msgpack",
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self.played = Played()
+        self._recording = recording
+        self._publisher = publisher
+        self._clock = clock
+        self._marks = marks
+        self._topic = topics.mark_topic(name)
+        self._settled = settled
+        self._encoding = encoding
+        self._sleep = sleep
+        self._room = asyncio.Semaphore(_AT_ONCE)
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Play the instant that is under way to its end, and no further. No closing mark is made."""
+        self._stopping = True
+
+    async def run(self) -> Played:
+        """Play to the end of the recording, or until `stop`."""
+        for now_ns, bundles in outgoing_at_instants(self._recording, self._encoding):
+            if self._clock is not None:
+                await self._clock.sleep_until(now_ns)
+            if self._stopping:
+                return self.played
+            if self._marks and not await self._publish(self._topic, mark_payload(now_ns)):
+                return self.played
+            self.played.now_ns = now_ns
+            await asyncio.gather(*map(self._bundle, bundles))
+            self.played.instants += 1
+            if self._settled is not None:
+                await self._settled(now_ns)
+        self.played.finished = True
+        return self.played
+
+    async def _bundle(self, bundle: Outgoing) -> None:
+        counts = self.played.counts.setdefault(bundle.device, Counts())
+        counts.bundles += 1
+        counts.readings += bundle.n
+        self.played.bundles += 1
+        self.played.readings += bundle.n
+        async with self._room:
+            if await self._publish(topics.bundle_topic(bundle.device), bundle.payload):
+                counts.acknowledged_bundles += 1
+                counts.acknowledged += bundle.n
+
+    async def _publish(self, topic: str, payload: bytes) -> bool:
+        """The same bytes again and again until the broker has them; False when we are stopping and it has not."""
+        tries = 0
+        while True:
+            try:
+                await self._publisher.publish(topic, payload)
+            except Exception as error:  # noqa: BLE001 - whatever it was: not acknowledged, so the same bytes again
+                self.played.failures += 1
+                _log.debug("a publish failed: %s", type(error).__name__)
+            else:
+                return True
+            if self._stopping:
+                return False
+            await self._sleep(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
+            tries += 1
