@@ -1,0 +1,119 @@
+"""Builds the Faust apps, and mends what Faust fixes too tightly.
+
+Both apps use no tables, acknowledge nothing by themselves (`noack`), and keep their own books of offsets: see
+`stream_processors.monitoring`. What is set here and why stands in docs/decisions.md ("Faust").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+import faust
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from stream_processors.settings import StreamSettings
+
+log = logging.getLogger(__name__)
+
+FATAL: Final = 70  # EX_SOFTWARE: a supervisor starts us again
+
+
+class Clock(Protocol):
+    """Ward time."""
+
+    def now_ns(self) -> int:
+        """Nanoseconds UTC."""
+        ...
+
+
+Fatal = Callable[[str, BaseException], None]
+
+
+def end_process(part: str, error: BaseException) -> None:
+    """End the process at once: whatever was not written down is read again by the next one."""
+    log.critical("%s cannot go on: %s: %s", part, type(error).__name__, error)
+    os._exit(FATAL)
+
+
+class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust's drivers are untyped to us
+    """Faust's consumer with a shorter wait at the broker: its fixed 1.5 s makes single blocks wait."""
+
+    fetch_max_wait_ms = 100
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # aiokafka reads it when the consumer starts; a test holds that the name still exists.
+        consumer._fetch_max_wait_ms = self.fetch_max_wait_ms  # noqa: SLF001
+        return consumer
+
+
+def _transport(fetch_max_wait_ms: int) -> type[Any]:
+    thread = type("ConsumerThread", (_ConsumerThread,), {"fetch_max_wait_ms": fetch_max_wait_ms})
+
+    class Consumer(driver.Consumer):  # type: ignore[misc]
+        def _new_consumer_thread(self) -> Any:
+            return thread(self, loop=self.loop, beacon=self.beacon)
+
+    return type("Transport", (driver.Transport,), {"Consumer": Consumer})
+
+
+def build_app(name: str, settings: StreamSettings, loop: asyncio.AbstractEventLoop) -> Any:
+    """A Faust app on the given loop. Start it with `start`, end it with `stop`.
+
+    Args:
+        name: Of the app; with the prefix, the consumer group.
+        settings: Where and how.
+        loop: The running loop.
+    """
+    urls = [f"kafka://{server}" for server in settings.kafka.bootstrap.split(",")]
+    app = faust.App(
+        f"{settings.group_prefix}-{name}",
+        broker=";".join(urls),
+        loop=loop,
+        store="memory://",
+        web_enabled=False,  # its pages would show patient data
+        autodiscover=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        topic_partitions=settings.partitions,
+        stream_wait_empty=False,  # with noack a stop would wait for ever
+        stream_buffer_maxsize=settings.buffer,
+        broker_commit_interval=1e6,  # offsets are ours to commit
+        broker_session_timeout=settings.session_s,
+        broker_heartbeat_interval=min(3.0, settings.session_s / 3),
+        broker_request_timeout=max(90.0, 3 * settings.session_s),
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=4 * settings.kafka.max_record_bytes,
+        consumer_group_instance_id=settings.instance or None,
+        value_serializer="raw",
+        key_serializer="raw",
+    )
+    kind = _transport(settings.kafka.fetch_max_wait_ms)
+    app.transport = kind(app.conf.broker_consumer, app)
+    return app
+
+
+async def start(app: Any) -> None:
+    """Start an app; returns when it is running (its partitions may come a moment later)."""
+    app.finalize()
+    await app.start()
+    # Faust's worker sets the root logger to DEBUG for its spinner; an app started like this must not.
+    if logging.getLogger().level == logging.DEBUG and not log.isEnabledFor(logging.DEBUG):
+        logging.getLogger().setLevel(logging.WARNING)
+
+
+async def commit(app: Any, offsets: dict[TP, int]) -> bool:
+    """Commit offsets now; false where the partitions are no longer ours.
+
+    Faust has no public way to commit an offset of one's own choosing; a test holds this one.
+    """
+    done: bool = await app.consumer._commit_offsets(offsets)  # noqa: SLF001
+    return done
+
+
+Send = Callable[[str, int, bytes | None, bytes, list[tuple[str, bytes]]], Awaitable["asyncio.Future[Any]"]]

@@ -1,0 +1,373 @@
+"""Records of the one log -> ward -> scores and alarms. Hosts one ward for each partition; does almost nothing else.
+
+Exactly once, by the pattern that held under kill -9 (docs/decisions.md, "Faust"): the ward's state goes to a snapshot
+topic with the offset it includes; an offset is committed only after its snapshot; after a restart, records below the
+snapshot's offset are skipped and a gap is sought back to. Effects may then be sent twice, with the same ids, and every
+reader drops repeats. Whatever cannot be sent or written down ends the process, and a supervisor starts it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+from faust.types import TP
+
+from stream_processors import snapshots
+from stream_processors.app import Clock, Fatal, build_app, commit, end_process, start
+from stream_processors.settings import StreamSettings
+from transport.kafka import make_producer
+from vitals import block, frames_codec, topics
+from vitals import log as records
+from vitals.block import BlockError
+from vitals.events import event_encoder
+from vitals.hops import Histogram, Hop, Stamp
+from vitals.reading import Block
+from vitals.ward import Outcome, Ward
+
+log = logging.getLogger(__name__)
+
+_INPUT: Final = topics.INPUT.name
+_json = msgspec.json.Encoder()
+
+
+@dataclass(slots=True)
+class Lane:
+    """One partition: its ward and its book of offsets."""
+
+    ward: Ward
+    next_offset: int
+    generation: int = 0
+    pending: list[asyncio.Future[Any]] = field(default_factory=list)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    written: int = -1  # next_offset of the newest snapshot
+    seeking: bool = False
+    due_s: float = 0.0  # monotonic time of the next snapshot
+
+
+@dataclass(slots=True)
+class MonitoringCounts:
+    """What the app has counted since it started."""
+
+    records: int = 0
+    bundles: int = 0
+    readings: int = 0
+    events: int = 0
+    frames: int = 0
+    skipped: int = 0
+    dead: int = 0
+    lost: int = 0
+    snapshots: int = 0
+
+
+class Monitoring:
+    """The Faust app ``monitoring``."""
+
+    def __init__(
+        self,
+        settings: StreamSettings,
+        clock: Clock,
+        *,
+        ward: Callable[[], Ward] = Ward,
+        fatal: Fatal = end_process,
+    ) -> None:
+        """Nothing is connected before `start`.
+
+        Args:
+            settings: Where and how.
+            clock: Ward time, for stamps only; nothing is decided by it.
+            ward: Makes an empty ward.
+            fatal: Called with what happened when the app cannot go on; in a process of its own it must not return.
+        """
+        self._settings = settings
+        self._clock = clock
+        self._make_ward = ward
+        self._fatal = fatal
+        self._lanes: dict[int, Lane] = {}
+        self._producer: Any = None
+        self._app: Any = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self.counts = MonitoringCounts()
+        self.ready = asyncio.Event()  # partitions are ours and restored
+        self.hops = {hop: Histogram() for hop in (Hop.RADIO, Hop.JUDGE, Hop.EMIT, Hop.TO_ALARM)}
+        self._fetched: deque[tuple[int, int, int]] = deque(maxlen=4096)  # partition, offset, stamp: for the hop LOG
+
+    async def start(self) -> None:
+        """Join the group; wait for `ready` to know that the partitions are restored."""
+        self._producer = make_producer(self._settings.kafka)
+        await self._producer.start()
+        app = build_app("monitoring", self._settings, asyncio.get_running_loop())
+        self._app = app
+        topic = app.topic(_INPUT, value_serializer="raw", key_serializer="raw")
+
+        @app.agent(topic)  # type: ignore[untyped-decorator]
+        async def judge(stream: Any) -> None:
+            async for event in stream.noack().events():
+                await self._take(event.message)
+
+        app.on_rebalance_complete.connect(self._on_assigned)
+        app.on_partitions_revoked.connect(self._on_revoked)
+        app.on_before_shutdown.connect(self._on_shutdown)
+        await start(app)
+        self._tasks = [asyncio.create_task(self._keep_snapshots()), asyncio.create_task(self._keep_saying())]
+
+    async def stop(self) -> None:
+        """Write everything down, leave the group, close."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._app is not None:
+            await self._app.stop()
+        if self._producer is not None:
+            await self._producer.stop()
+
+    # -- partitions come and go --------------------------------------------------------------------------------------
+
+    async def _on_assigned(self, *_: Any, **__: Any) -> None:
+        """Before Faust seeks and resumes: forget all wards, restore those of the partitions that are ours now."""
+        self._lanes = {}
+        try:
+            mine = sorted(tp.partition for tp in self._app.consumer.assignment() if tp.topic == _INPUT)
+            for partition in mine:
+                self._lanes[partition] = await self._restore(partition)
+        except Exception as error:  # noqa: BLE001  # without its state a ward must not go on
+            self._fatal("monitoring", error)
+            return
+        if self._lanes:
+            self.ready.set()
+
+    async def _restore(self, partition: int) -> Lane:
+        found = await snapshots.read_newest(self._settings.kafka, partition)
+        ward = self._make_ward()
+        if found is None:
+            first = await self._beginning(partition)
+            return Lane(ward, first, written=first)
+        ward.restore(found.state)
+        next_offset = found.manifest.next_offset
+        first = await self._beginning(partition)
+        if first > next_offset:
+            self._note_lost(partition, first - next_offset)
+            next_offset = first
+        log.info("partition %d: restored up to offset %d", partition, next_offset)
+        return Lane(ward, next_offset, generation=found.manifest.generation, written=next_offset)
+
+    async def _beginning(self, partition: int) -> int:
+        tp = TP(_INPUT, partition)
+        found: dict[TP, int] = await self._app.consumer.earliest_offsets(tp)
+        return found[tp]
+
+    def _note_lost(self, partition: int, count: int) -> None:
+        self.counts.lost += count
+        log.error(
+            "%d records of %s, partition %d, were deleted before they were judged: keep the topic longer",
+            count,
+            _INPUT,
+            partition,
+        )
+
+    async def _on_revoked(self, *_: Any, **__: Any) -> None:
+        await self._write_all()
+
+    async def _on_shutdown(self, *_: Any, **__: Any) -> None:
+        await self._write_all()
+
+    # -- records -----------------------------------------------------------------------------------------------------
+
+    async def _take(self, message: Any) -> None:
+        """One record: skip what the state includes, seek back over a gap, judge what is next."""
+        fetched_ns = self._clock.now_ns()
+        lane = self._lanes.get(message.partition)
+        if lane is None:
+            return
+        async with lane.lock:
+            if message.offset < lane.next_offset:
+                self.counts.skipped += 1
+                return
+            if message.offset > lane.next_offset:
+                await self._seek_back(message.partition, lane)
+                return
+            lane.seeking = False
+            try:
+                await self._apply(message, lane, fetched_ns)
+            except Exception as error:  # nothing may be skipped: end, and be started again
+                log.exception("partition %d, offset %d cannot be judged", message.partition, message.offset)
+                self._fatal("monitoring", error)
+
+    async def _seek_back(self, partition: int, lane: Lane) -> None:
+        if lane.seeking:
+            self.counts.skipped += 1
+            return
+        first = await self._beginning(partition)
+        if first > lane.next_offset:
+            self._note_lost(partition, first - lane.next_offset)
+            lane.next_offset = first
+        lane.seeking = True
+        await self._app.consumer.seek(TP(_INPUT, partition), lane.next_offset)
+
+    async def _apply(self, message: Any, lane: Lane, fetched_ns: int) -> None:
+        partition, offset = message.partition, message.offset
+        record = await self._decode(message)
+        if record is not None:
+            out = lane.ward.step(record)
+            scored_ns = self._clock.now_ns()
+            self._count(record, out, fetched_ns, scored_ns)
+            self._fetched.append((partition, offset, fetched_ns))
+            for event in out.events:
+                stamps = {
+                    **_published(record, event.patient),
+                    Stamp.FETCHED: fetched_ns,
+                    Stamp.SCORED: scored_ns,
+                }
+                if event.evidence:
+                    stamps[Stamp.MEASURED] = max(evidence.time_ns for evidence in event.evidence)
+                headers = [("stamps", _json.encode(stamps)), ("cause", f"{partition}:{offset}".encode())]
+                await self._send(
+                    lane,
+                    topics.ALARMS.name,
+                    partition,
+                    event.patient.encode(),
+                    event_encoder.encode(event),
+                    headers,
+                    emitted=(scored_ns, stamps.get(Stamp.MEASURED)),
+                )
+            for frames in out.frames:
+                headers = [("end_ns", str(frames.end_ns).encode())]
+                await self._send(lane, topics.FRAMES.name, partition, None, frames_codec.encode(frames), headers)
+        lane.next_offset = offset + 1
+
+    async def _decode(self, message: Any) -> records.Record | None:
+        """Bytes -> record; what cannot be read goes to the dead-letter topic with the reason, and is passed over."""
+        kind = dict(message.headers or {}).get(records.HEADER)
+        try:
+            if kind == records.BLOCK:
+                return block.decode(message.value)
+            return records.decode(message.value or b"")
+        except (BlockError, records.LogError) as error:
+            self.counts.dead += 1
+            log.error("partition %d, offset %d is no record: %s", message.partition, message.offset, error)  # noqa: TRY400  # the reason says it all
+            headers = [
+                ("reason", str(error).encode()),
+                ("origin", f"{_INPUT}:{message.partition}:{message.offset}".encode()),
+                (records.HEADER, kind or b""),
+            ]
+            await self._producer.send_and_wait(topics.DEADLETTER.name, message.value or b"", headers=headers)
+            return None
+
+    async def _send(
+        self,
+        lane: Lane,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes,
+        headers: list[tuple[str, bytes]],
+        *,
+        emitted: tuple[int, int | None] | None = None,
+    ) -> None:
+        sent = await self._producer.send(topic, value, key=key, partition=partition, headers=headers)
+        lane.pending.append(sent)
+        if emitted is not None:
+            sent.add_done_callback(lambda _: self._note_emitted(*emitted))
+
+    def _note_emitted(self, scored_ns: int, measured_ns: int | None) -> None:
+        now = self._clock.now_ns()
+        self.hops[Hop.EMIT].record(max(0, now - scored_ns))
+        if measured_ns is not None:
+            self.hops[Hop.TO_ALARM].record(max(0, now - measured_ns))
+
+    def _count(self, record: records.Record, out: Outcome, fetched_ns: int, scored_ns: int) -> None:
+        self.counts.records += 1
+        self.counts.events += len(out.events)
+        self.counts.frames += len(out.frames)
+        self.hops[Hop.JUDGE].record(max(0, scored_ns - fetched_ns))
+        if isinstance(record, Block):
+            self.counts.bundles += record.bundles
+            self.counts.readings += record.readings
+            self.hops[Hop.RADIO].record_many((record.received_ns - record.sent_ns).clip(0))
+
+    # -- snapshots ---------------------------------------------------------------------------------------------------
+
+    async def _keep_snapshots(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.snapshot_every_s / 4)
+            for partition, lane in list(self._lanes.items()):
+                if lane.next_offset > lane.written and time.monotonic() >= lane.due_s:
+                    await self._write_guarded(partition, lane)
+
+    async def _write_all(self) -> None:
+        for partition, lane in list(self._lanes.items()):
+            if lane.next_offset > lane.written:
+                await self._write_guarded(partition, lane)
+
+    async def _write_guarded(self, partition: int, lane: Lane) -> None:
+        try:
+            await self._write(partition, lane)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001  # what is not written down must be read again
+            self._fatal("monitoring", error)
+
+    async def _write(self, partition: int, lane: Lane) -> None:
+        """Snapshot, effects acknowledged, snapshot acknowledged, and only then the offset."""
+        began = time.monotonic()
+        async with lane.lock:
+            state, next_offset, pending = lane.ward.snapshot(), lane.next_offset, lane.pending
+            lane.pending = []
+            lane.generation += 1
+            generation = lane.generation
+        for sent in pending:
+            await sent
+        await snapshots.write(
+            self._producer,
+            partition,
+            state,
+            next_offset=next_offset,
+            generation=generation,
+            shard_bytes=self._settings.shard_bytes,
+        )
+        lane.written = next_offset
+        self.counts.snapshots += 1
+        took = time.monotonic() - began
+        lane.due_s = time.monotonic() + max(self._settings.snapshot_every_s, 20 * took)
+        await commit(self._app, {TP(_INPUT, partition): next_offset})
+
+    # -- what it says of itself --------------------------------------------------------------------------------------
+
+    async def _keep_saying(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.status_every_s)
+            with contextlib.suppress(Exception):  # its health is told by silence too
+                await self._producer.send(topics.HEALTH.name, _json.encode(self.health()), key=b"monitoring")
+
+    def health(self) -> dict[str, Any]:
+        """How the app is, for the console and the store: status, counts, hops, stamps of what was fetched."""
+        fetched, self._fetched = list(self._fetched), deque(maxlen=4096)
+        lost = f"; {self.counts.lost} records were deleted before they were judged" if self.counts.lost else ""
+        dead = f"; {self.counts.dead} records could not be read" if self.counts.dead else ""
+        return {
+            "part": "monitoring",
+            "status": "down" if not self._lanes else ("slow" if lost or dead else "ok"),
+            "text": f"{len(self._lanes)} partitions, {self.counts.records} records{lost}{dead}",
+            "at_ns": self._clock.now_ns(),
+            "counts": {name: getattr(self.counts, name) for name in MonitoringCounts.__dataclass_fields__},
+            "hops": {hop.value: histogram.to_bytes().hex() for hop, histogram in self.hops.items()},
+            "fetched": fetched,
+        }
+
+
+def _published(record: records.Record, patient: str) -> dict[str, int]:
+    """When the newest bundle of a patient in a block was published and received; nothing for other records."""
+    if not isinstance(record, Block) or patient not in record.patients:
+        return {}
+    mine = (record.patient == record.patients.index(patient)).nonzero()[0]
+    if not len(mine):
+        return {}
+    last = int(mine[-1])
+    return {Stamp.PUBLISHED: int(record.sent_ns[last]), Stamp.RECEIVED: int(record.received_ns[last])}

@@ -1,0 +1,63 @@
+"""Settings of the two stream apps: where Kafka is, how often state is written down, how much may wait."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from transport.kafka import KafkaSettings
+from vitals import topics
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """What a Faust app needs to know.
+
+    Attributes:
+        kafka: How to reach Kafka.
+        partitions: Of the input topic and of every topic that goes with it.
+        group_prefix: Before the apps' names in consumer groups: two wards on one Kafka keep apart.
+        instance: Id of a static member (quick restarts on a real Kafka); "" where the broker knows no such thing.
+        session_s: After how long without a heartbeat a worker's partitions go to another.
+        buffer: Records waiting inside Faust, over all partitions; blocks are large, so few are enough.
+        snapshot_every_s: Shortest time between two snapshots of a partition; the effective one is longer where a
+            snapshot takes long (at most a twentieth of the time goes into them).
+        shard_bytes: Largest record of a snapshot, well under Kafka's limit.
+        status_every_s: How often an app says how it is.
+    """
+
+    kafka: KafkaSettings
+    partitions: int = topics.PARTITIONS
+    group_prefix: str = "teleward"
+    instance: str = ""
+    session_s: float = 6.0
+    buffer: int = 256
+    snapshot_every_s: float = 1.0
+    shard_bytes: int = 900_000
+    status_every_s: float = 2.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        if self.partitions < 1:
+            raise ValueError(f"partitions is {self.partitions}, must be at least 1")
+        if self.shard_bytes > self.kafka.max_record_bytes:
+            raise ValueError(
+                f"shard_bytes is {self.shard_bytes}, must not be above max_record_bytes {self.kafka.max_record_bytes}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class StoringSettings:
+    """What the storing app needs beside that.
+
+    Attributes:
+        stream: As for every app.
+        batch_records: Records of Kafka written to the store at once, at most; also the bound of what waits.
+        commit_every_s: How often offsets of what the store has acknowledged are committed.
+    """
+
+    stream: StreamSettings
+    batch_records: int = 512
+    commit_every_s: float = 1.0
+
+
+__all__ = ["KafkaSettings", "StoringSettings", "StreamSettings"]
