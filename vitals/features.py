@@ -1,7 +1,7 @@
 """Hourly frames -> what the sepsis networks look at.
 
-One function, `feature_step`, makes the features of one hour for any number of patients. A training set, a replay and the
-live ward all come through it, so the three cannot drift apart: `feature_rows` is only a loop around it.
+One function, `feature_step`, makes the features of one hour for any number of patients. A training set, a replay and
+the live ward all come through it, so the three cannot drift apart: `feature_rows` is only a loop around it.
 
 ```
   hour          t-24 ............ t-6 ..... t-1   t
@@ -42,7 +42,7 @@ class ShapeMismatchError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class Input:
     """One column of the hourly frame."""
 
     name: str
@@ -65,22 +65,22 @@ class Measure:
     """Changes and 24 h statistics are made (vital signs), or only the last two values (laboratory)."""
 
 
-def _lab(name: str, unit: str, typical: float, low: float, high: float, *, log: bool = False) -> Measure:
-    return Measure(name, unit, typical, low, high, half_life_h=24.0, cap_h=24.0, log=log, window=False)
+def _lab(name: str, unit: str, typical: float, low: float, high: float, *, log: bool = False) -> Input:
+    return Input(name, unit, typical, low, high, half_life_h=24.0, cap_h=24.0, log=log, window=False)
 
 
-VITALS: tuple[Measure, ...] = (
-    Measure("rate", "/min", 84.0, 20.0, 240.0, 6.0, 6.0),
-    Measure("spo2", "%", 98.0, 50.0, 100.0, 6.0, 6.0),
-    Measure("temp_c", "Cel", 37.0, 30.0, 43.0, 8.0, 8.0),
-    Measure("sbp", "mm[Hg]", 121.0, 40.0, 260.0, 6.0, 6.0),
-    Measure("map", "mm[Hg]", 80.0, 25.0, 200.0, 6.0, 6.0),
-    Measure("dbp", "mm[Hg]", 62.0, 15.0, 160.0, 6.0, 6.0),
-    Measure("resp", "/min", 18.0, 3.0, 60.0, 6.0, 6.0),
+VITALS: tuple[Input, ...] = (
+    Input("rate", "/min", 84.0, 20.0, 240.0, 6.0, 6.0),
+    Input("spo2", "%", 98.0, 50.0, 100.0, 6.0, 6.0),
+    Input("temp_c", "Cel", 37.0, 30.0, 43.0, 8.0, 8.0),
+    Input("sbp", "mm[Hg]", 121.0, 40.0, 260.0, 6.0, 6.0),
+    Input("map", "mm[Hg]", 80.0, 25.0, 200.0, 6.0, 6.0),
+    Input("dbp", "mm[Hg]", 62.0, 15.0, 160.0, 6.0, 6.0),
+    Input("resp", "/min", 18.0, 3.0, 60.0, 6.0, 6.0),
 )
 """The seven measures every ward has. `rate` is the ECG's heart rate, else the pulse."""
 
-LABS: tuple[Measure, ...] = (
+LABS: tuple[Input, ...] = (
     _lab("etco2", "mm[Hg]", 33.0, 5.0, 80.0),
     _lab("base_excess", "mmol/L", 0.0, -25.0, 25.0),
     _lab("hco3", "mmol/L", 24.0, 5.0, 45.0),
@@ -112,7 +112,8 @@ LABS: tuple[Measure, ...] = (
 """End-tidal CO2 and the laboratory, for wards that have them, in the units of the PhysioNet 2019 challenge."""
 
 _WINDOW_PARTS = (
-    "", "stale", *(f"change_{h}h" for h in CHANGES_H), "from_own", "from_6h", "from_24h", "above_min", "below_max", "spread",
+    "", "stale", *(f"change_{h}h" for h in CHANGES_H), "from_own", "from_6h", "from_24h",
+    "above_min", "below_max", "spread",
 )  # fmt: skip
 _LAB_PARTS = ("", "stale", "change")
 _RATIOS = ("shock_index", "shock_index_map", "pulse_pressure", "rate_per_resp", "spo2_per_resp")
@@ -126,20 +127,20 @@ _PRIOR_WEIGHT = 1.0  # the population counts as much as one measurement of the p
 class FeatureSettings:
     """Which measures a frame has, and thereby which features come out."""
 
-    measures: tuple[Measure, ...] = VITALS
+    inputs: tuple[Input, ...] = VITALS
     """Columns of the frame, in order; the seven of `VITALS` come first."""
     staleness: bool = True
     """False leaves the staleness features at 0 (kept in place, for the ablation)."""
 
     def __post_init__(self) -> None:
-        if self.measures[: len(VITALS)] != VITALS:
+        if self.inputs[: len(VITALS)] != VITALS:
             raise ShapeMismatchError("a frame begins with the seven vital measures")
 
     @property
     def names(self) -> tuple[str, ...]:
         """Feature names in column order; `rate`, `rate_stale`, `rate_change_1h` and so on."""
         out: list[str] = []
-        for m in self.measures:
+        for m in self.inputs:
             parts = _WINDOW_PARTS if m.window else _LAB_PARTS
             out += [f"{m.name}_{p}" if p else m.name for p in parts]
         return (*out, *_RATIOS, *_STATIC)
@@ -147,10 +148,10 @@ class FeatureSettings:
     @property
     def units(self) -> dict[str, str]:
         """UCUM unit of every column of the frame."""
-        return {m.name: m.unit for m in self.measures}
+        return {m.name: m.unit for m in self.inputs}
 
 
-WITH_LABS = FeatureSettings(measures=VITALS + LABS)
+WITH_LABS = FeatureSettings(inputs=VITALS + LABS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +166,11 @@ class FeatureState:
     filled: FloatArray
     """Shape (n, 12, n_window): filled values of the last 12 hours; NaN before the first hour."""
     last: FloatArray
-    """Shape (n, n_measures): last measured value (logarithm where `Measure.log`); NaN when never."""
+    """Shape (n, n_inputs): last measured value (logarithm where `Input.log`); NaN when never."""
     before: FloatArray
-    """Shape (n, n_measures): the measured value before `last`; NaN when there was none."""
+    """Shape (n, n_inputs): the measured value before `last`; NaN when there was none."""
     age_h: FloatArray
-    """Shape (n, n_measures): hours since `last`, capped at 1000; 1000 when never."""
+    """Shape (n, n_inputs): hours since `last`, capped at 1000; 1000 when never."""
     own_sum: FloatArray
     """Shape (n, n_window): decaying sum of (value - typical)."""
     own_weight: FloatArray
@@ -178,7 +179,7 @@ class FeatureState:
     @classmethod
     def start(cls, n: int, settings: FeatureSettings) -> FeatureState:
         """The state of `n` patients of whom nothing is known yet."""
-        m, w = len(settings.measures), sum(s.window for s in settings.measures)
+        m, w = len(settings.inputs), sum(s.window for s in settings.inputs)
 
         def full(*shape: int, value: float) -> FloatArray:
             return np.full(shape, value, np.float32)
@@ -228,24 +229,24 @@ class _Columns:
     cap: FloatArray
 
     @classmethod
-    def of(cls, measures: Sequence[Measure]) -> _Columns:
+    def of(cls, inputs: Sequence[Input]) -> _Columns:
         def f32(values: ArrayLike) -> FloatArray:
             return np.asarray(values, np.float32)
 
-        log = np.array([m.log for m in measures])
+        log = np.array([m.log for m in inputs])
 
         def scale(values: list[float]) -> FloatArray:
             v = f32(values)
             return np.where(log, np.log(np.where(log, v, 1.0)), v).astype(np.float32)
 
         return cls(
-            typical=scale([m.typical for m in measures]),
-            low=f32([m.low for m in measures]),
-            high=f32([m.high for m in measures]),
+            typical=scale([m.typical for m in inputs]),
+            low=f32([m.low for m in inputs]),
+            high=f32([m.high for m in inputs]),
             log=log,
-            window=np.array([m.window for m in measures]),
-            keep=f32([0.5 ** (1 / m.half_life_h) for m in measures]),
-            cap=f32([m.cap_h for m in measures]),
+            window=np.array([m.window for m in inputs]),
+            keep=f32([0.5 ** (1 / m.half_life_h) for m in inputs]),
+            cap=f32([m.cap_h for m in inputs]),
         )
 
 
@@ -309,7 +310,7 @@ def feature_step(
 
     Args:
         state: Of the same n patients; left untouched.
-        values: Shape (n, n_measures), units of `settings.units`, NaN where not measured in this hour.
+        values: Shape (n, n_inputs), units of `settings.units`, NaN where not measured in this hour.
         static: Shape (n, 2): age in years and sex (0 female, 1 male); NaN when unknown.
         settings: Which measures.
 
@@ -320,10 +321,10 @@ def feature_step(
     Raises:
         ShapeMismatchError: If the three disagree about patients or measures.
     """
-    n, m = len(state.last), len(settings.measures)
+    n, m = len(state.last), len(settings.inputs)
     if values.shape != (n, m) or static.shape != (n, 2):
         raise ShapeMismatchError(f"frames {values.shape} and {static.shape}, expected {(n, m)} and {(n, 2)}")
-    col = _Columns.of(settings.measures)
+    col = _Columns.of(settings.inputs)
     x = _measured(values, col)
     new = _advance(state, x, col)
     w = col.window
@@ -351,7 +352,7 @@ def feature_rows(values: FloatArray, static: FloatArray, settings: FeatureSettin
     """Make all features of one patient's stay: `feature_step` in a loop, nothing else.
 
     Args:
-        values: Shape (hours, n_measures), oldest first; NaN where not measured.
+        values: Shape (hours, n_inputs), oldest first; NaN where not measured.
         static: Shape (2,): age, sex.
         settings: Which measures.
 
@@ -368,7 +369,7 @@ def feature_table(
     """Make the features of many stays of unequal length, all patients of an hour in one step.
 
     Args:
-        values: Shape (sum of lengths, n_measures): the stays one after another.
+        values: Shape (sum of lengths, n_inputs): the stays one after another.
         lengths: Shape (n_patients,), hours of each stay.
         static: Shape (n_patients, 2): age, sex.
         settings: Which measures.
