@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from vitals import wire
+from vitals import senml, wire
 from vitals.faults import Fault
 from vitals.log import Binding
 from vitals.reading import Bundle, DeviceId, PatientId, Quality, Reading
@@ -230,6 +230,20 @@ def _number(row: _Row, value: object, quality: int) -> float | Fault:
     if quality == _NO_CONTACT:  # monitors send all sorts of fillers for "probe off"; the fact is the missing contact
         return _NAN
     return Fault.IMPOSSIBLE if math.isfinite(value) else Fault.NOT_FINITE
+
+
+def receive(
+    data: bytes,
+    topic_device: str,
+    received_ns: int,
+    bindings: Bindings,
+    settings: CheckSettings = DEFAULTS,
+) -> Checked | Refused:
+    """Read and judge what came by a bundle topic, by whichever door its first byte names; see `check`."""
+    incoming = senml.decode(data) if data.startswith(b"[") else wire.decode(data)
+    if isinstance(incoming, Refused):
+        return incoming
+    return check(incoming, topic_device, received_ns, bindings, settings)
 
 
 def check(

@@ -10,7 +10,7 @@ from vitals import topics, wire
 from vitals.faults import EXPLAINED, Fault
 from vitals.log import Binding
 from vitals.signs import SIGNS, UNITS, Sign
-from vitals.validate import DEFAULTS, Bindings, Checked, check
+from vitals.validate import DEFAULTS, Bindings, Checked, check, receive
 from vitals.wire import Incoming
 
 ROOT = Path(__file__).parents[2]
@@ -70,6 +70,15 @@ def test_the_example_is_the_same_bundle_in_both_encodings_and_is_accepted():
     assert isinstance(checked, Checked)
     assert checked.refused == []
     assert json.loads(text)["v"] == wire.VERSION
+
+
+def test_the_senml_example_is_taken():
+    text = re.search(r"```senml\n(.*?)```", TEXT, re.DOTALL).group(1).strip().encode()
+    bindings = Bindings()
+    bindings.apply(Binding(device="dev-17", patient="p-1", from_ns=0))
+    checked = receive(text, "dev-17", 1767268802000000000, bindings)
+    assert isinstance(checked, Checked)
+    assert (checked.accepted.value, checked.refused) == ([72.0, 97.0], [])
 
 
 @pytest.mark.parametrize(
