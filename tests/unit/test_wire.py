@@ -235,6 +235,12 @@ def test_a_number_cut_in_the_middle_is_not_salvaged():
     assert wire.salvage_header(b'{"v":1,"device":"dev-1","boot":3,"seq":12,').seq == 12
 
 
+@BOTH
+@pytest.mark.parametrize("seq", [-1, 2**63, "7", 1.5, True])
+def test_a_number_that_could_not_be_one_is_not_salvaged(encoding, seq):
+    assert wire.salvage_header(packed(whole(seq=seq), encoding)).seq is None
+
+
 def test_what_stands_in_a_reading_is_no_header():
     data = b'{"device":"dev-1","readings":[{"n":5,"boot":9},'
     assert wire.salvage_header(data) == wire.Salvaged(device="dev-1")
