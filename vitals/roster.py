@@ -95,11 +95,18 @@ class Roster:
         devices["period_ns"][row] = said.period_ns
         if changed:
             # Its silence is counted from here, not from what it said for somebody else.
-            devices["heard_ns"][row] = max(now_ns, said.from_ns)
+            devices["heard_ns"][row] = max(now_ns, said.from_ns) if now_ns >= 0 else NEVER
             devices["silent"][row] = 0
         return patient
 
-    def hear(self, bundles: Bundles, now_ns: int) -> None:
+    def begin(self, now_ns: int) -> None:
+        """At the first tick: what was said before there was any time counts from now."""
+        devices = self.devices
+        bound = (devices["patient"] != NOBODY) & (devices["heard_ns"] == NEVER)
+        devices["heard_ns"][bound] = np.maximum(now_ns, devices["from_ns"][bound])
+        self.patients["since_ns"][:] = np.maximum(self.patients["since_ns"], now_ns)
+
+    def hear(self, bundles: Bundles) -> None:
         """Note that devices were heard: newest receipt, charge, clock."""
         devices = self.devices
         row = bundles.device
@@ -108,10 +115,9 @@ class Roster:
         devices["battery"][row[told]] = bundles.battery_pct[told]
         live = bundles.queued == 0
         devices["offset_ns"][row[live]] = (bundles.received_ns - bundles.sent_ns)[live]
-        strange = devices["patient"][row] == NOBODY
+        strange = devices["patient"][row] == NOBODY  # its binding never reached this log; the bridge knew it
         for index in np.flatnonzero(strange).tolist():
             devices["patient"][row[index]] = bundles.patient[index]
-        self.patients["since_ns"][bundles.patient[self.patients["since_ns"][bundles.patient] == NEVER]] = now_ns
 
     def rows_of(self, patients: list[str], devices: list[str], now_ns: int) -> tuple[IntArray, IntArray]:
         """Rows of a block's names; strangers get theirs."""

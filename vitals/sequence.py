@@ -106,19 +106,18 @@ class Sequence:
         self._gaps: dict[int, list[tuple[int, int, int]]] = {}  # device -> (boot, first missing, first not missing)
         self.counts = Counts()
 
-    def accept(self, bundles: Bundles, now_ns: int) -> Bundles | None:
+    def accept(self, bundles: Bundles, now_ns: int) -> tuple[Bundles, Bundles | None]:
         """Let a block's bundles in.
 
         Args:
-            bundles: As they came.
+            bundles: As they came; at least one.
             now_ns: The newest tick.
 
         Returns:
-            The bundles to be judged now, in order for each device; None where there is none.
+            The bundles never seen before, as they came; and those to be judged now, in order for each device, None
+            where there is none.
         """
         device = bundles.device
-        if len(device) == 0:
-            return None
         self._reach(int(device.max()))
         order = np.argsort(device, kind="stable")
         grouped = device[order]
@@ -133,10 +132,12 @@ class Sequence:
         if expected.all():
             np.maximum.at(self._next, grouped, bundles.seq[order] + 1)
             self.counts.judged += len(device)
-            return bundles
+            return bundles, bundles
         return self._sort_out(bundles, order, expected, now_ns)
 
-    def _sort_out(self, bundles: Bundles, order: IntArray, expected: BoolArray, now_ns: int) -> Bundles | None:
+    def _sort_out(
+        self, bundles: Bundles, order: IntArray, expected: BoolArray, now_ns: int
+    ) -> tuple[Bundles, Bundles | None]:
         """The same where at least one device is out of order: those devices bundle by bundle, the others at once."""
         device = bundles.device
         odd = np.unique(device[order][~expected])
@@ -147,9 +148,12 @@ class Sequence:
             np.maximum.at(self._next, device[plain], bundles.seq[plain] + 1)
             self.counts.judged += len(plain)
             parts.append(bundles.take(plain))
+        fresh = ~is_odd
         for index in np.flatnonzero(is_odd):
+            doubled = self.counts.duplicate
             parts.extend(self._one(bundles.take(np.array([index])), now_ns))
-        return Bundles.joined(parts) if parts else None
+            fresh[index] = self.counts.duplicate == doubled
+        return bundles.take(np.flatnonzero(fresh)), (Bundles.joined(parts) if parts else None)
 
     def _one(self, bundle: Bundles, now_ns: int) -> list[Bundles]:
         device, boot, seq = int(bundle.device[0]), int(bundle.boot[0]), int(bundle.seq[0])

@@ -80,7 +80,9 @@ class Table:
         for name, (dtype, shape, _) in self._spec.items():
             column = state["columns"].get(name)
             if column is None or column.shape[1:] != shape or column.dtype != dtype:
-                raise SnapshotError(f"column {name!r} of the snapshot is of another version; start from the log instead")
+                raise SnapshotError(
+                    f"column {name!r} of the snapshot is of another version; start from the log instead"
+                )
             self._arrays[name][: len(column)] = column
 
 
@@ -106,7 +108,7 @@ _ARRAY: Final = 1
 
 def _to_ext(value: Any) -> Any:
     if isinstance(value, np.ndarray):
-        head = f"{value.dtype.str}|{','.join(map(str, value.shape))}|".encode()
+        head = f"{value.dtype.str} {','.join(map(str, value.shape))} ".encode()
         return msgspec.msgpack.Ext(_ARRAY, head + np.ascontiguousarray(value).tobytes())
     if isinstance(value, np.generic):
         return value.item()
@@ -117,7 +119,7 @@ def _from_ext(code: int, data: memoryview) -> Any:
     if code != _ARRAY:
         raise SnapshotError(f"unknown extension {code} in a snapshot")
     raw = bytes(data)
-    dtype, shape, _ = raw.split(b"|", 2)
+    dtype, shape, _ = raw.split(b" ", 2)
     body = raw[len(dtype) + len(shape) + 2 :]
     sizes = tuple(int(size) for size in shape.split(b",") if size)
     return np.frombuffer(body, dtype=np.dtype(dtype.decode())).reshape(sizes).copy()

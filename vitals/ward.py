@@ -171,9 +171,11 @@ class Ward:
         )
         if not len(bundles):
             return
-        self._teller.heard(bundles, out)
-        self.roster.hear(bundles, self.now_ns)
-        self._judge(self.sequence.accept(bundles, self.now_ns), out)
+        fresh, ready = self.sequence.accept(bundles, self.now_ns)
+        # A message that a broker delivers again says nothing about whether its device still lives.
+        self._teller.heard(fresh, out)
+        self.roster.hear(fresh)
+        self._judge(ready, out)
 
     def _judge(self, bundles: Bundles | None, out: Outcome) -> None:
         """Bundles in the order of their devices: into the frames, past the limits, or down the late lane."""
@@ -226,7 +228,9 @@ class Ward:
         now = min(t for t in self._bridges.values() if t >= newest - self.settings.bridge_behind_ns)
         if now <= self.now_ns:
             return
-        self.grid.begin(now)
+        if self.now_ns < 0:
+            self.roster.begin(now)
+            self.grid.begin(now)
         self._settle(out)
         while (due := self._next_due()) is not None and due <= now:
             self.now_ns = max(self.now_ns, due)

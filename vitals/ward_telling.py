@@ -173,7 +173,8 @@ class Teller:
     def heard(self, bundles: Bundles, out: Outcome) -> None:
         """Devices that were silent and have been heard: their alarm returns."""
         devices = self._ward.roster.devices
-        again = np.flatnonzero(devices["silent"][bundles.device] > 0)
+        sender = bundles.device
+        again = np.flatnonzero((devices["silent"][sender] > 0) & (bundles.received_ns > devices["heard_ns"][sender]))
         for index in again.tolist():
             row, at = int(bundles.device[index]), int(bundles.received_ns[index])
             if devices["silent"][row]:

@@ -1,0 +1,22 @@
+"""What every test may use. Tests import their helpers from the folder `tests` itself."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The recordings that stay outside the repository."""
+    folder = Path(os.environ.get("TELEWARD_DATA", ROOT / ".." / "shared" / "data")).resolve()
+    if not folder.is_dir():
+        pytest.skip(f"no recordings at {folder}: set TELEWARD_DATA to the folder that holds them")
+    return folder
