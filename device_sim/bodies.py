@@ -73,6 +73,7 @@ _HR: Final = (1.5, 1.9)
 _RESP: Final = (1.6, 0.6)
 _SPO2: Final = (0.2, 0.4)
 _PRESSURE: Final = (2.0, 2.5)
+_TAIL: Final = 2.6  # a body holds its signs; without this one healthy minute in 200,000 would be an alarm's
 _TEMP: Final = 0.06
 _PULSE: Final = 0.7
 
@@ -202,7 +203,7 @@ def signs_of(people: _Columns, hours: FloatArray, drives: FloatArray, noise: Flo
         Shape (steps, people, N_SIGNS), canonical units, rounded to each sign's printed resolution.
     """
     d = np.moveaxis(drives, -1, 0)
-    z = np.moveaxis(noise, -1, 0)
+    z = np.moveaxis(np.clip(noise, -_TAIL, _TAIL), -1, 0)
     fever, shunt, vaso, bleed = d[Drive.FEVER], d[Drive.SHUNT], d[Drive.VASO], d[Drive.BLEED]
     af, exertion, effort, oxygen = d[Drive.FIBRILLATION], d[Drive.EXERTION], d[Drive.EFFORT], d[Drive.OXYGEN]
     ill = np.clip(np.maximum.reduce([fever / 1.5, shunt / 5, vaso, bleed / 0.2, effort / 6]), 0, 1)
@@ -211,7 +212,7 @@ def signs_of(people: _Columns, hours: FloatArray, drives: FloatArray, noise: Flo
     active = np.clip(z[Noise.ACTIVITY] - 0.6, 0, 1.2) * (1 - asleep) * (1 - ill) * (1 - exertion)
     rhythm = np.cos((hours - 16.5) / 24 * 2 * np.pi)[:, None] * (1 - ill)
 
-    spo2 = people.spo2 - 0.5 * asleep - 0.3 * active - shunt * (1 - 0.35 * oxygen) - 8 * _above(bleed, 0.25)
+    spo2 = people.spo2 - 0.5 * asleep - 0.3 * active - shunt * (1 - 0.25 * oxygen) - 8 * _above(bleed, 0.25)
     hypoxia = _above(-spo2, -94.0)
     hr = people.hr + 3 * rhythm - 5 * asleep + 10 * active + 9 * fever + 22 * vaso + 200 * _above(bleed, 0.05)
     hr += 1.5 * hypoxia + effort + _HR[0] * z[Noise.HR_FAST] + _HR[1] * z[Noise.HR_SLOW]
@@ -223,7 +224,7 @@ def signs_of(people: _Columns, hours: FloatArray, drives: FloatArray, noise: Flo
     temp_c = people.temp_c + 0.2 * rhythm - 0.05 * asleep + fever + 0.1 * exertion - 1.5 * _above(bleed, 0.2)
     push = 3 * rhythm - 5 * asleep + 6 * active + 30 * exertion
     push += _PRESSURE[0] * z[Noise.PRESSURE_FAST] + _PRESSURE[1] * z[Noise.PRESSURE_SLOW]
-    sbp = people.sbp + push - 45 * vaso - 60 * _above(bleed, 0.12) - 260 * _above(bleed, 0.25) - 8 * af
+    sbp = people.sbp + push - 45 * vaso - 60 * _above(bleed, 0.12) - 450 * _above(bleed, 0.25) - 8 * af
     dbp = people.dbp + 0.5 * push - 28 * vaso - 20 * _above(bleed, 0.15) - 150 * _above(bleed, 0.25)
 
     out = np.empty((*hr.shape, N_SIGNS))

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import enum
 import heapq
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, assert_never
@@ -147,7 +148,9 @@ class Device:
         self._charged_pct = battery_pct
         self._charged_ns = start_ns
         self._waiting: dict[Key, Queued] = {}
-        self._unsent: list[Key] = []
+        self._unsent: deque[Key] = deque()
+        self._radio_busy = False
+        self._radio_free_ns = start_ns
         self._dead = False
         self._spike_before = False
         self._cut_next = False
@@ -176,7 +179,7 @@ class Device:
                 case _Act.SAMPLE:
                     self._sample(at_ns, out)
                 case _Act.SEND:
-                    self._send(at_ns, *what)
+                    self._send(at_ns)
                 case _Act.TRANSMIT:
                     self._transmit(at_ns, *what, out=out)
                 case _Act.POWER_OFF:
@@ -185,7 +188,7 @@ class Device:
                     self._charged_pct, self._charged_ns = 100.0, at_ns
                     self._switch_on(at_ns)
                 case _Act.RADIO_BACK:
-                    self._empty(at_ns)
+                    self._radio(at_ns)
                 case _:
                     assert_never(act)
         return out
@@ -223,6 +226,7 @@ class Device:
         self._acts = [act for act in self._acts if act[1] not in {_Act.SEND, _Act.TRANSMIT}]
         heapq.heapify(self._acts)
         self._repeats.clear()
+        self._radio_busy = False
 
     def _switch_on(self, t_ns: int) -> None:
         """A boot: a number of its own, and what waits from before goes out first."""
@@ -237,11 +241,12 @@ class Device:
             if item.key not in known:  # from an earlier life of the process: it has not been counted here yet
                 self.counts.bundles += 1
                 self.counts.readings += item.n
-        self._unsent = [item.key for item in items if item.payload is None]
+        self._unsent = deque(item.key for item in items if item.payload is None)
         again = [item.key for item in items if item.payload is not None and item.key not in self._aired]
         for i, key in enumerate(again):
             self._at(t_ns + i * SPACING_NS, _Act.TRANSMIT, (key, 0))
-        self._empty(t_ns)
+        self._radio_free_ns = t_ns + len(again) * SPACING_NS
+        self._radio(t_ns)
 
     # -- measuring -----------------------------------------------------------------------------------------------
 
@@ -261,7 +266,7 @@ class Device:
         self.counts.bundles += 1
         self.counts.readings += bundle.n
         self.made.append((bundle.boot, bundle.seq, bundle.n, t_ns))
-        self._empty(t_ns + AIR_NS)
+        self._radio(t_ns + AIR_NS)
 
     def _readings(self, t_ns: int) -> list[SentReading]:
         kind = self.kind
@@ -319,22 +324,19 @@ class Device:
 
     # -- sending -------------------------------------------------------------------------------------------------
 
-    def _empty(self, t_ns: int) -> None:
-        """Hand to the radio what it has not had yet, oldest first; nothing while it is out of reach."""
-        if self._dead or self.faults.active("offline", t_ns) is not None:
-            return
-        unsent, self._unsent = self._unsent, []
-        for i, key in enumerate(unsent):
-            self._at(t_ns + i * SPACING_NS, _Act.SEND, (key, len(unsent) - 1 - i))
+    def _radio(self, t_ns: int) -> None:
+        """See to it that the radio takes what it has not had yet; not while it is busy or out of reach."""
+        if self._unsent and not (self._radio_busy or self._dead or self.faults.active("offline", t_ns)):
+            self._radio_busy = True
+            self._at(max(t_ns, self._radio_free_ns), _Act.SEND)
 
-    def _send(self, t_ns: int, key: Key, behind: int) -> None:
-        """The first time on the radio: the bytes are fixed, and kept before they go out."""
-        item = self._waiting.get(key)
-        if item is None or item.payload is not None:
-            return
+    def _send(self, t_ns: int) -> None:
+        """The oldest bundle's first time on the radio: its bytes are fixed, and kept before they go out."""
+        self._radio_busy = False
         if self._dead or self.faults.active("offline", t_ns) is not None:
-            self._unsent.append(key)
             return
+        key = self._unsent.popleft()
+        item, behind = self._waiting[key], len(self._unsent)
         payload = stamped(item.draft, self.faults.device_time(t_ns), behind, self.kind.encoding)
         if self._cut_next:
             # The firmware cuts what it writes, and takes it for sent. The header stays: it comes first.
@@ -344,6 +346,8 @@ class Device:
         item.payload = payload
         self.queue.fix(key, payload)
         self._at(t_ns, _Act.TRANSMIT, (key, 0))
+        self._radio_free_ns = t_ns + SPACING_NS
+        self._radio(t_ns)
 
     def _transmit(self, t_ns: int, key: Key, tries: int, *, out: list[Sending]) -> None:
         """Once through the air, where packets are lost, doubled and overtaken."""

@@ -84,7 +84,7 @@ def draw_person(seed: int, patient: str, age: float, sex: Sex) -> Person:
         age=age,
         sex=sex,
         hr=usual(70.0 + (2.0 if sex == "f" else 0.0) - 0.05 * older, 5.0, 0, 62.0, 79.0),
-        resp=usual(15.2 + 0.01 * older, 0.6, 1, 14.3, 16.2),
+        resp=usual(15.4 + 0.01 * older, 0.5, 1, 14.8, 16.3),
         spo2=usual(97.9 - 0.012 * older, 0.35, 2, 97.3, 98.7),
         temp_c=usual(36.8 - 0.002 * older, 0.1, 3, 36.6, 37.0),
         sbp=usual(128.0 + 0.3 * older, 6.0, 4, 121.0, 148.0),

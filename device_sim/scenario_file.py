@@ -1,4 +1,4 @@
-"""Scenario files (YAML) -> `device_sim.scenario.Scenario`. Format: docs/scenarios.md; example: scenarios/demo.yaml."""
+"""Scenario files (YAML) -> `device_sim.scenario.Scenario`. Format: scenarios/README.md."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ STORIES: Final[dict[str, StoryRow]] = {
         {
             Drive.FEVER: ((0, 0), (60, 0.8), (120, 1.7), (180, 2.1), (300, 2.3), (480, 2.0)),
             Drive.VASO: ((0, 0), (60, 0.1), (120, 0.4), (180, 0.65), (300, 0.85), (480, 1.0)),
-            Drive.EFFORT: ((0, 0), (60, 1.5), (120, 6), (180, 9), (300, 11), (480, 13)),
+            Drive.EFFORT: ((0, 0), (60, 1.5), (120, 6.5), (180, 11), (300, 13), (480, 14)),
             Drive.SHUNT: ((0, 0), (60, 0), (120, 1.5), (180, 2.5), (300, 4), (480, 5)),
             Drive.CONSCIOUSNESS: ((0, 0), (300, 0), (300, 1), (420, 1), (420, 2)),
         },
@@ -72,7 +72,7 @@ STORIES: Final[dict[str, StoryRow]] = {
     "respiratory-failure": StoryRow(
         "respiratory failure",
         {
-            Drive.SHUNT: ((0, 0), (20, 2), (50, 9), (90, 12), (240, 13)),
+            Drive.SHUNT: ((0, 0), (20, 2), (50, 10), (90, 13), (240, 14)),
             Drive.EFFORT: ((0, 0), (20, 2), (50, 7), (90, 10), (240, 10)),
             Drive.OXYGEN: ((0, 0), (75, 0), (75, 1)),
         },
@@ -81,7 +81,7 @@ STORIES: Final[dict[str, StoryRow]] = {
         expects_alarm=True,
         families=("news2", "spo2", "resp", "rate"),
         needs=(Measure.SPO2,),
-        reason="saturation below 92 % within an hour; oxygen given after 75 minutes lifts it a third, not to normal",
+        reason="saturation below 92 % within an hour; oxygen given after 75 minutes lifts it a quarter, not to normal",
     ),
     "haemorrhage": StoryRow(
         "bleeding",

@@ -1,0 +1,234 @@
+"""The simulation: the same bytes at any pace, nothing lost whatever the broker does, truth beside the wire only."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sim_fakes import START_NS, FakeBroker, FakeClock, until
+
+from device_sim.faults import Fault
+from device_sim.run import Simulation, simulate
+from device_sim.scenario import Scenario, on_disk, plan
+from device_sim.scenario_file import parse
+from device_sim.truth import Onset, Raised, Truth
+from vitals import wire
+from vitals.signs import MINUTE_NS, SECOND_NS
+
+SCENARIO = parse("""
+name: small
+seed: 11
+duration: 40m
+every: {wrist: {sample: 1s, bundle: 5s}}
+patients:
+  - {count: 4, prefix: a-, devices: [chest, wrist]}
+  - {id: b, age: 60, devices: [chest, cuff, tablet]}
+stories:
+  - {patient: b, story: haemorrhage, at: 2m}
+faults:
+  - {device: "*", fault: lost, rate: 0.1}
+  - {device: "a-*", fault: twice, rate: 0.1}
+  - {device: "a-01-*", fault: reordered, rate: 0.1}
+  - {device: a-02-wrist, fault: offline, at: 5m, for: 10m}
+  - {device: a-03-chest, fault: battery, at: 10m, for: 5m}
+  - {device: a-04-wrist, fault: malformed, rate: 0.1}
+""")
+
+
+async def played(scenario: Scenario = SCENARIO, broker: FakeBroker | None = None, lag_ns: int = 0) -> FakeBroker:
+    broker = broker or FakeBroker()
+    await simulate(scenario, broker, FakeClock(lag_ns=lag_ns), start_ns=START_NS)
+    return broker
+
+
+def bundles_of(messages: list[bytes]) -> set[tuple[int, int]]:
+    """Boot and sequence number of all that can be counted, cut short or not."""
+    out = set()
+    for payload in messages:
+        salvaged = wire.salvage_header(payload)
+        if salvaged is not None and salvaged.boot is not None and salvaged.seq is not None:
+            out.add((salvaged.boot, salvaged.seq))
+    return out
+
+
+async def test_the_same_seed_gives_the_same_bytes_at_any_pace() -> None:
+    one = await played()
+    again = await played()
+    assert one.messages == again.messages
+    for slow in (await played(lag_ns=700_000_000), await played(lag_ns=30 * SECOND_NS)):
+        assert slow.by_device() == one.by_device()
+
+
+async def test_another_seed_gives_other_bytes() -> None:
+    assert (await played()).by_device() != (await played(replace(SCENARIO, seed=12))).by_device()
+
+
+async def test_a_fault_of_one_device_changes_nothing_of_another() -> None:
+    fewer = replace(SCENARIO, faults=tuple(f for f in SCENARIO.faults if f.device != "a-02-wrist"))
+    one, other = (await played()).by_device(), (await played(fewer)).by_device()
+    assert one.pop("a-02-wrist") != other.pop("a-02-wrist")
+    assert one == other
+
+
+@pytest.mark.parametrize("fate", ["lose", "forget"])
+async def test_a_broker_that_fails_now_and_then_gets_every_bundle_and_the_same_bytes(fate: str) -> None:
+    calm = (await played()).by_device()
+    rough = FakeBroker(lambda k: fate if k % 5 == 0 else "take")
+    await played(broker=rough)
+    for device, messages in rough.by_device().items():
+        assert list(dict.fromkeys(messages)) == list(dict.fromkeys(calm[device])), "in order, each at least once"
+
+
+async def test_a_broker_that_is_away_for_long_loses_nothing_and_changes_no_send_time() -> None:
+    calm = (await played()).by_device()
+    away = FakeBroker(lambda k: "lose" if 200 < k < 600 else "take")
+    await played(broker=away)
+    assert away.by_device() == calm
+
+
+async def test_the_ledger_closes_for_every_device() -> None:
+    broker = FakeBroker()
+    truth = await simulate(SCENARIO, broker, FakeClock(), start_ns=START_NS)
+    for device, messages in broker.by_device().items():
+        counts = truth.counts[device]
+        assert len(bundles_of(messages)) == counts.acknowledged_bundles
+        assert counts.readings == counts.acknowledged + counts.queued
+        assert counts.queued_bundles <= 2, "what the radio has not delivered when the scenario ends"
+    assert sum(c.repeated for c in truth.counts.values()) > 0
+    assert truth.counts["a-04-wrist"].broken > 0
+
+
+async def test_stopping_waits_for_answers_and_counts_the_rest_as_queued() -> None:
+    gate = asyncio.Event()
+
+    class SlowBroker(FakeBroker):
+        async def publish(self, topic: str, payload: bytes) -> None:
+            if len(self.messages) > 50:
+                await gate.wait()
+            await super().publish(topic, payload)
+
+    broker = SlowBroker()
+    simulation = Simulation(plan(SCENARIO, START_NS), broker, FakeClock())
+    running = asyncio.ensure_future(simulation.run())
+    await until(lambda: simulation.progress.under_way >= 9)  # every device waits for an answer
+    simulation.stop()
+    gate.set()
+    truth = await running
+    progress = simulation.progress
+    assert progress.under_way == 0
+    assert (
+        progress.acknowledged + progress.queued == progress.readings == sum(c.readings for c in truth.counts.values())
+    )
+    got = sum(len(bundles_of(messages)) for messages in broker.by_device().values())
+    assert got == sum(c.acknowledged_bundles for c in truth.counts.values())
+
+
+async def test_a_simulation_that_never_gets_an_answer_still_stops() -> None:
+    class DeadBroker(FakeBroker):
+        async def publish(self, topic: str, payload: bytes) -> None:
+            await asyncio.Event().wait()
+
+    simulation = Simulation(plan(SCENARIO, START_NS), DeadBroker(), FakeClock())
+    running = asyncio.ensure_future(simulation.run(grace_s=0.0))
+    await until(lambda: simulation.progress.under_way >= 9)
+    simulation.stop()
+    truth = await running
+    assert sum(c.acknowledged for c in truth.counts.values()) == 0
+    assert simulation.progress.queued == simulation.progress.readings > 0
+
+
+async def test_stopped_before_it_began_it_makes_nothing() -> None:
+    broker = FakeBroker()
+    simulation = Simulation(plan(SCENARIO, START_NS), broker, FakeClock())
+    simulation.stop()
+    await simulation.run()
+    assert broker.messages == []
+
+
+async def test_whoever_cancels_the_simulation_is_told() -> None:
+    simulation = Simulation(plan(replace(SCENARIO, duration_ns=None), START_NS), FakeBroker(), FakeClock())
+    running = asyncio.ensure_future(simulation.run())
+    await until(lambda: simulation.progress.bundles >= 20)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_what_waits_on_a_disk_goes_out_in_the_next_run(tmp_path: Path) -> None:
+    broken = FakeBroker(lambda _: "lose")
+    simulation = Simulation(plan(SCENARIO, START_NS, on_disk(tmp_path)), broken, FakeClock())
+    running = asyncio.ensure_future(simulation.run(grace_s=0.0))
+    await until(lambda: simulation.progress.bundles >= 100)
+    simulation.stop()
+    before = await running
+    made = {device: c.bundles for device, c in before.counts.items()}
+
+    mended = FakeBroker()
+    later = plan(SCENARIO, START_NS, on_disk(tmp_path))
+    await Simulation(later, mended, FakeClock()).run()
+    for device, messages in mended.by_device().items():
+        first_boot = {seq for boot, seq in bundles_of(messages) if boot == START_NS // SECOND_NS}
+        assert first_boot == set(range(made[device])), f"{device}: every bundle of the life before"
+
+
+async def test_the_sidecar_tells_the_truth_and_the_wire_does_not(tmp_path: Path) -> None:
+    broker = FakeBroker()
+    path = tmp_path / "truth.jsonl"
+    truth = await simulate(SCENARIO, broker, FakeClock(), start_ns=START_NS, sidecar=path)
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    kinds = [line["type"] for line in lines]
+    assert kinds[0] == "scenario"
+    assert kinds.count("onset") == 1
+    assert kinds.count("fault") == len(SCENARIO.faults)
+    assert kinds.count("device") == len(truth.counts)
+    for device in truth.counts:
+        told = [line for line in lines if line["type"] == "bundle" and line["device"] == device]
+        total = next(line for line in lines if line["type"] == "device" and line["device"] == device)
+        assert sum(line["n"] for line in told) == total["readings"] == truth.counts[device].readings
+        assert total["queued"] + total["acknowledged"] == total["readings"]
+    wire_bytes = b"".join(payload for _, payload in broker.messages)
+    for word in (b"haemorrhage", b"story", b"onset", b"fault", b"offline", b"bleed"):
+        assert word not in wire_bytes
+
+
+ILL = Onset("p-1", "sepsis", 0, 60 * MINUTE_NS, True, 120 * MINUTE_NS, ("news2", "sepsis"))
+BUS = Onset("p-2", "bus", 0, 0, False, None, ())
+
+
+def truth_of(*onsets: Onset, faults: tuple[Fault, ...] = ()) -> Truth:
+    return Truth(onsets, faults, {}, {})
+
+
+@pytest.mark.parametrize(
+    "raised, now_min, verdict",
+    [
+        ([("p-1", "news2", 90)], 200, "alarmed"),
+        ([("p-1", "news2-single", 30)], 200, "alarmed"),  # before the onset, within the story: early
+        ([("p-1", "sepsis-risk", 121)], 200, "late"),
+        ([("p-1", "battery-low", 90)], 200, "missed"),
+        ([("p-2", "news2", 90)], 200, "missed"),
+        ([], 200, "missed"),
+        ([], 100, "pending"),
+    ],
+)
+def test_an_onset_is_compared_with_the_alarms_of_its_patient(
+    raised: list[tuple[str, str, int]], now_min: int, verdict: str
+) -> None:
+    alarms = [Raised(patient, rule, at_min * MINUTE_NS) for patient, rule, at_min in raised]
+    judged = truth_of(ILL, BUS).judge(alarms, now_min * MINUTE_NS)
+    assert judged.began == (ILL,)
+    assert {name: getattr(judged, name) for name in ("alarmed", "late", "missed", "pending")} == {
+        name: (ILL,) if name == verdict else () for name in ("alarmed", "late", "missed", "pending")
+    }
+
+
+def test_an_onset_still_to_come_has_not_begun() -> None:
+    assert truth_of(ILL).judge([], 59 * MINUTE_NS).began == ()
+
+
+def test_an_alarm_of_somebody_in_no_illness_is_false() -> None:
+    alarms = [Raised("p-1", "news2", 90 * MINUTE_NS), Raised("p-2", "news2", 0), Raised("p-3", "spo2-low", 5)]
+    assert truth_of(ILL, BUS).judge(alarms, 200 * MINUTE_NS).false_alarms == (alarms[1], alarms[2])
