@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from device_sim.device import Device, Sending
+from device_sim.device import Sending
 from device_sim.ports import Clock, Publisher
 from device_sim.scenario import Plan, QueueOf, Scenario, in_memory, plan
 from device_sim.truth import Truth
@@ -267,6 +267,3 @@ async def simulate(
     if announce is not None:
         announce(simulation)
     return await simulation.run()
-
-
-__all__ = ["Device", "Progress", "Simulation", "simulate"]
