@@ -61,7 +61,6 @@ class Conditions:
         "back_ns": (np.int64, _NEVER),  # since when back on the normal side
         "last_ns": (np.int64, _NEVER),  # the newest observation
         "silent": (np.bool_, 0),  # inputs have fallen silent (said so already)
-        "blocked_ns": (np.int64, _NEVER),  # not raised before this instant (a person resolved it)
     }
 
     def __init__(self, times: RuleTimes) -> None:
@@ -121,7 +120,6 @@ class Conditions:
 
         due = time_ns - self._times.delay_ns[rule]
         reached = ((since != _NEVER) & (since <= due[:, None])).sum(axis=1)
-        reached[time_ns < self.columns["blocked_ns"][row, rule]] = 0
         up = reached > before
 
         back_at = self.columns["back_ns"][row, rule]
@@ -174,18 +172,16 @@ class Conditions:
         since = self.since[row, rule]
         due = at_ns - self._times.delay_ns[rule]
         reached = ((since != _NEVER) & (since <= due[:, None])).sum(axis=1)
-        reached[at_ns < self.columns["blocked_ns"][row, rule]] = 0
         up = reached > before
         self.columns["level"][row, rule] = np.where(up, reached, before)
         none = np.zeros(len(row), dtype=bool)
         return self._changes(none, up, none, before, reached)
 
-    def reset(self, row: int, rule: int, blocked_ns: int) -> None:
-        """Forget that a condition is raised (a person resolved it); it can't be raised again before `blocked_ns`."""
+    def reset(self, row: int, rule: int) -> None:
+        """Forget that a condition is pending or raised (its patient was discharged)."""
         self.columns["level"][row, rule] = 0
         self.columns["back_ns"][row, rule] = _NEVER
         self.columns["silent"][row, rule] = False
-        self.columns["blocked_ns"][row, rule] = blocked_ns
         self.since[row, rule] = _NEVER
 
     def state(self) -> dict[str, Any]:

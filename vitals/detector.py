@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-
 import numpy.typing as npt
 
 from vitals.reading import BoolArray, FloatArray, IntArray

@@ -64,6 +64,7 @@ class ScoreEvidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     Attributes:
         name: ``news2``, ``mews``, ``qsofa``, ``sirs`` or a detector's name.
+        version: Of the score's table or of the detector.
         low: Lower bound (the score itself where nothing is missing).
         high: Upper bound.
         missing: The measures that were missing or stale.
@@ -71,6 +72,7 @@ class ScoreEvidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """
 
     name: str
+    version: str = ""
     low: float
     high: float
     missing: tuple[str, ...] = ()

@@ -198,13 +198,9 @@ class FrameRules:
         found = zip(row.tolist(), rule.tolist(), columns["last_ns"][row, rule].tolist(), strict=True)
         return [FrameSilence(p, self.rules[k], since) for p, k, since in sorted(found)]
 
-    def forget(self, row: int, rule: str, blocked_ns: int) -> None:
-        """A person closed the alarm: see `Conditions.reset`."""
-        self.conditions.reset(row, self._column[rule], blocked_ns)
-
-    def raised(self, row: int, rule: str) -> bool:
-        """Whether a rule's condition is raised."""
-        return bool(self.conditions.columns["level"][row, self._column[rule]])
+    def forget(self, row: int, rule: str) -> None:
+        """See `Conditions.reset`."""
+        self.conditions.reset(row, self._column[rule])
 
     def knows(self, rule: str) -> bool:
         """Whether a rule is one of these."""

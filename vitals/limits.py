@@ -338,8 +338,7 @@ class Limits:
             )
             some = start != np.iinfo(np.int64).max
             row, rule, start = row[some], rule[some], start[some]
-            due = np.maximum(start + TIMES.delay_ns[rule], self.conditions.columns["blocked_ns"][row, rule])
-            self._pending = row, rule, due
+            self._pending = row, rule, start + TIMES.delay_ns[rule]
         return self._pending
 
     def unchallenged_due_ns(self) -> int | None:
@@ -399,9 +398,9 @@ class Limits:
         rows = zip(*(column[found].tolist() for column in (due, row, rule, last)), strict=True)
         return [(p, k, since, at) for at, p, k, since in sorted(rows)]
 
-    def forget(self, row: int, rule: int, blocked_ns: int) -> None:
-        """A person closed the alarm: see `Conditions.reset`."""
-        self.conditions.reset(row, rule, blocked_ns)
+    def forget(self, row: int, rule: int) -> None:
+        """See `Conditions.reset`."""
+        self.conditions.reset(row, rule)
         self._note_busy(np.array([row]), np.array([_MEASURE[rule]]))
         self._active = self._pending = None
 

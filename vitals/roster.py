@@ -33,8 +33,7 @@ class Roster:
             `sex`, `bare_ns` (since when without any device, -1 where it has one).
         devices: Columns `patient` (row, -1 nobody), `from_ns`, `to_ns`, `period_ns`, `heard_ns` (newest bundle, by
             the bridge's clock), `battery`, `offset_ns` (received less sent of the newest bundle sent with an empty
-            queue), `silent` (level of silence told), `blocked_ns` (silence is not told before: a
-            person closed it).
+            queue), `silent` (level of silence told).
     """
 
     def __init__(self) -> None:
@@ -60,7 +59,6 @@ class Roster:
                 "battery": (np.float64, (), -1.0),
                 "offset_ns": (np.int64, (), 0),
                 "silent": (np.int8, (), 0),
-                "blocked_ns": (np.int64, (), NEVER),
             }
         )
         self._rank = np.zeros(0, dtype=np.int64)

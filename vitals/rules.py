@@ -293,11 +293,12 @@ def _technical(name: str, bands: tuple[Band, ...], unit: str, *, words: str, sou
 _TECHNICAL: Final = (
     _technical(
         "device-silent",
-        (Band(3, MEDIUM),),
+        (Band(3, LOW), Band(90, MEDIUM)),
         "periods of its binding",
         per_device=True,
         words="A device has stopped sending.",
-        source="site: two lost bundles are the radio's, three are the device's",
+        source="site: two lost bundles are the radio's, three are the device's; a quarter of an hour of a device that "
+        "sends each ten seconds needs somebody",
     ),
     _technical(
         "battery-low",

@@ -22,7 +22,7 @@ from vitals.frame_rules import (
 from vitals.reading import FloatArray, IntArray
 from vitals.roster import NOBODY
 from vitals.rules import NEWS2_MEASURES, RULES, observe_id
-from vitals.scores import NEWS2, Scores, missing_measures, score
+from vitals.scores import NEWS2, VERSIONS, Scores, missing_measures, score
 from vitals.signs import N_MEASURES, Measure, Sign
 from vitals.standing import Picture
 
@@ -165,6 +165,7 @@ def _tell(change: FrameChange, told: _Told, teller: Teller, out: Outcome) -> Non
 def _news2(scores: Scores, i: int) -> ScoreEvidence:
     return ScoreEvidence(
         name="news2",
+        version=VERSIONS["news2"],
         low=float(scores.low[i, NEWS2]),
         high=float(scores.high[i, NEWS2]),
         missing=tuple(measure.label for measure in missing_measures(int(scores.missing[i]))),
@@ -194,7 +195,7 @@ def _tell_detector(change: FrameChange, told: _Told, teller: Teller, out: Outcom
         newest = float(told.picture.newest[i, sign])
         evidence = (Evidence(sign=Sign(sign).column, value=newest, time_ns=time),)
     rounded = round(value, 6) if not np.isnan(value) else 0.0
-    found = ScoreEvidence(name=f"{detector.name} {detector.version}", low=rounded, high=rounded)
+    found = ScoreEvidence(name=detector.name, version=detector.version, low=rounded, high=rounded)
     cause = f"{detector.name} score {value:.2f}, threshold {detector.threshold:.2f}{spoke}"
     teller.frame_change(change, told.end_ns, out, cause=cause, evidence=evidence, score=found)
 

@@ -37,10 +37,10 @@ class Teller:
         self._watch_version: int | None = None
 
     def say(self, events: list[AlarmEvent], out: Outcome) -> None:
-        """Let events out; where something closed, its judge forgets that the condition was raised."""
+        """Let events out."""
         out.events.extend(events)
         for event in events:
-            if event.event == "closed":
+            if event.event == "closed" and event.state.get("outcome") == "discharged":
                 self._forget(event)
         if self._watch_version != self._ward.book.watch_version:
             self._watch()
@@ -50,24 +50,20 @@ class Teller:
         self._watch_version = None
 
     def _forget(self, event: AlarmEvent) -> None:
-        """A closed alarm's condition starts anew; if a person closed it, only after the refractory time."""
+        """After a discharge the judges start anew. Any other closing is the book's: they go on saying what is true."""
         ward, rule = self._ward, event.rule
-        blocked = event.at_ns + (RULES[rule].refractory_ns if event.by else 0)
         patient = ward.roster.patients.get(event.patient)
         device = ward.roster.devices.get(event.device) if event.device else None
         if patient is None:
             return
         if rule in RULE_INDEX:
-            if ward.limits.conditions.columns["level"][patient, RULE_INDEX[rule]]:
-                ward.limits.forget(patient, RULE_INDEX[rule], blocked)
+            ward.limits.forget(patient, RULE_INDEX[rule])
         elif rule == _SILENT.id and device is not None:
             ward.roster.devices["silent"][device] = 0
-            ward.roster.devices["blocked_ns"][device] = blocked
         elif ward.patient_rules.knows(rule):
-            if ward.patient_rules.raised(patient, rule):
-                ward.patient_rules.forget(patient, rule, blocked)
-        elif device is not None and ward.device_rules.knows(rule) and ward.device_rules.raised(device, rule):
-            ward.device_rules.forget(device, rule, blocked)
+            ward.patient_rules.forget(patient, rule)
+        elif device is not None and ward.device_rules.knows(rule):
+            ward.device_rules.forget(device, rule)
 
     def _watch(self) -> None:
         ward = self._ward
@@ -193,7 +189,7 @@ class Teller:
         row = np.flatnonzero(worn)
         periods = np.array([band.threshold for band in _SILENT.bands])[level[row]]
         due = devices["heard_ns"][row] + (periods * devices["period_ns"][row]).astype(np.int64)
-        return row, np.maximum(due, devices["blocked_ns"][row])
+        return row, due
 
     def device_silence_due_ns(self) -> int | None:
         """When the next device will have been silent for too long."""

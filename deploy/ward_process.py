@@ -1,0 +1,265 @@
+"""The whole ward in one process on the embedded stack: brokers, bridge, both Faust apps, store, console.
+
+Volatile on purpose: the brokers keep nothing, and a failure that would need a supervisor ends it with the reason. What
+promises durability runs on real servers (`teleward up`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import uvicorn
+from stream_processors.storing import Storing
+from transport.stores.sqlite import SqliteStore
+
+from dashboards.console import Console, ConsoleSettings
+from dashboards.feed import CommandSender, ConsoleFeed
+from deploy.alarm_watch import AlarmWatch
+from deploy.clock import MarkedClock, WardClock
+from deploy.embedded import EmbeddedSettings, EmbeddedStack
+from deploy.history import StoreHistory
+from ingest.bridge import Bridge
+from ingest.settings import BridgeSettings
+from stream_processors.monitoring import Monitoring
+from stream_processors.settings import StoringSettings, StreamSettings
+from transport.kafka import KafkaSettings, make_producer, quiet_aiokafka
+from transport.mqtt import MqttClient, MqttSettings
+from vitals import log as records
+from vitals import topics
+from vitals.log import Binding, Enrolment, Limit
+
+log = logging.getLogger(__name__)
+
+RegistryRecord = Binding | Enrolment | Limit
+_SENDERS = 4  # connections that the simulated devices share
+
+
+@dataclass(frozen=True, slots=True)
+class WardProcessSettings:
+    """What the process is made of.
+
+    Attributes:
+        store_file: SQLite file of the store.
+        partitions: Of the input topic.
+        ticks: ``clock`` for devices that live in ward time, ``marks`` for a replay.
+        console: The page's settings; None runs without a page.
+        fetch_max_wait_ms: Of every Kafka consumer; the embedded cluster sleeps all of it on an empty fetch.
+    """
+
+    store_file: Path
+    partitions: int = topics.PARTITIONS
+    ticks: Literal["clock", "marks"] = "clock"
+    console: ConsoleSettings | None = None
+    fetch_max_wait_ms: int = 10
+
+
+class WardFailedError(RuntimeError):
+    """A part could not go on; on this stack nobody starts it again."""
+
+
+@dataclass
+class WardProcess:
+    """The running ward: ``async with WardProcess(settings, clock, said) as ward``.
+
+    Attributes:
+        settings: What it is made of.
+        clock: Ward time.
+        said: Enrolments, bindings and limits that stand in the registry before anything starts.
+    """
+
+    settings: WardProcessSettings
+    clock: WardClock | MarkedClock
+    said: Iterable[RegistryRecord] = ()
+    failed: asyncio.Future[None] = field(init=False)
+    stack: EmbeddedStack = field(init=False)
+    bridge: Bridge = field(init=False)
+    monitoring: Monitoring = field(init=False)
+    storing: Storing = field(init=False)
+    store: SqliteStore = field(init=False)
+    alarms: AlarmWatch = field(init=False)
+    console: Console | None = field(init=False, default=None)
+    page: str = field(init=False, default="")
+    _exit: AsyncExitStack = field(init=False)
+
+    async def __aenter__(self) -> WardProcess:
+        """Start every part, in the order in which they need each other."""
+        self._exit = AsyncExitStack()
+        self.failed = asyncio.get_running_loop().create_future()
+        try:
+            await self._start()
+        except BaseException:
+            await self._exit.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop in the opposite order: clients first, then the brokers."""
+        await self._exit.aclose()
+        if self.failed.done():
+            self.failed.exception()
+        else:
+            self.failed.cancel()
+
+    def fail(self, part: str, error: BaseException) -> None:
+        """A part cannot go on."""
+        if not self.failed.done():
+            failure = WardFailedError(f"{part} cannot go on: {type(error).__name__}: {error}")
+            failure.__cause__ = error
+            self.failed.set_exception(failure)
+
+    async def _start(self) -> None:
+        settings, partitions = self.settings, self.settings.partitions
+        wanted = {topic.name: partitions if topic.partitioned else 1 for topic in topics.ALL}
+        self.stack = await self._exit.enter_async_context(EmbeddedStack(EmbeddedSettings(topics=wanted)))
+        quiet_aiokafka()
+        kafka = KafkaSettings(self.stack.bootstrap, fetch_max_wait_ms=settings.fetch_max_wait_ms)
+        await self._say(kafka)
+
+        self.store = SqliteStore(settings.store_file)
+        self._exit.callback(self.store.close)
+        stream = StreamSettings(kafka=kafka, partitions=partitions)
+        self.monitoring = Monitoring(stream, self.clock, fatal=self.fail)
+        self.storing = Storing(StoringSettings(stream), self.clock, self.store, fatal=self.fail)
+        self._exit.push_async_callback(self.storing.stop)
+        self._exit.push_async_callback(self.monitoring.stop)
+        self.bridge = Bridge(
+            BridgeSettings(
+                mqtt=MqttSettings("bridge", port=self.stack.mqtt_port, receive_maximum=100),
+                kafka=kafka,
+                ticks=settings.ticks,
+            ),
+            self.clock,
+        )
+        self._exit.push_async_callback(self.bridge.stop)
+        await asyncio.gather(self.storing.start(), self.monitoring.start(), self.bridge.start())
+        self._watch("bridge", self.bridge.wait())
+        self.alarms = AlarmWatch(kafka)
+        await self.alarms.start()
+        self._exit.push_async_callback(self.alarms.stop)
+        if settings.console is not None:
+            await self._start_console(kafka, settings.console)
+        async with asyncio.timeout(30):
+            await asyncio.gather(self.bridge.until_ready(), self.monitoring.ready.wait(), self.storing.ready.wait())
+
+    async def _say(self, kafka: KafkaSettings) -> None:
+        """Write what was said before the start into the registry."""
+        producer = make_producer(kafka)
+        await producer.start()
+        try:
+            for record in self.said:
+                await say(producer, record)
+            await producer.flush()
+        finally:
+            await producer.stop()
+
+    async def _start_console(self, kafka: KafkaSettings, settings: ConsoleSettings) -> None:
+        sender = CommandSender(kafka, self.settings.partitions)
+        await sender.start()
+        self._exit.push_async_callback(sender.stop)
+        self.console = Console(settings, StoreHistory(self.store), sender, self.clock)
+        feed = ConsoleFeed(kafka, self.console)
+        await feed.start()
+        self._exit.push_async_callback(feed.stop)
+        self._watch("console", feed.wait())
+        server = _Server(
+            uvicorn.Config(
+                self.console.app,
+                host=settings.host,
+                port=settings.port,
+                log_level="warning",
+                access_log=False,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        serving = asyncio.create_task(server.serve())
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.01)
+        if serving.done():
+            raise WardFailedError(f"the page could not be served on {settings.host}:{settings.port}; is it taken?")
+        port = server.servers[0].sockets[0].getsockname()[1]
+        self.page = f"http://{settings.host}:{port}/"
+        self._exit.push_async_callback(self._stop_console, self.console, server, serving)
+
+    @staticmethod
+    async def _stop_console(console: Console, server: Any, serving: asyncio.Task[None]) -> None:
+        console.stop()
+        server.should_exit = True
+        await serving
+
+    def _watch(self, part: str, waiting: Any) -> None:
+        async def watch() -> None:
+            try:
+                await waiting
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:  # noqa: BLE001  # whatever it was ends the ward, with its reason
+                self.fail(part, error)
+
+        task = asyncio.create_task(watch(), name=f"watch {part}")
+
+        async def end() -> None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+        self._exit.push_async_callback(end)
+
+    async def publisher(self) -> Senders:
+        """Connections for simulated devices; they end with the ward."""
+        senders = Senders(self.stack.mqtt_port)
+        await senders.start()
+        self._exit.push_async_callback(senders.stop)
+        return senders
+
+
+async def say(producer: Any, record: RegistryRecord) -> None:
+    """Write a binding, an enrolment or a limit into the registry."""
+    kind, value = records.encode(record)
+    if isinstance(record, Binding):
+        key = topics.registry_key("binding", record.device, str(record.from_ns))
+    elif isinstance(record, Limit):
+        key = topics.registry_key("limit", record.patient, record.rule)
+    else:
+        key = topics.registry_key("enrolment", record.patient)
+    await producer.send_and_wait(topics.REGISTRY.name, value, key=key, headers=[(records.HEADER, kind)])
+
+
+class Senders:
+    """A few MQTT connections that many simulated devices share; a device always uses the same one."""
+
+    def __init__(self, port: int, count: int = _SENDERS) -> None:
+        """Nothing is connected before `start`."""
+        self._clients = [
+            MqttClient(MqttSettings(f"devices-{i}", port=port, session_expiry_s=0, max_in_flight=100))
+            for i in range(count)
+        ]
+
+    async def start(self) -> None:
+        """Connect all."""
+        for client in self._clients:
+            await client.start()
+        await asyncio.gather(*(client.until_connected() for client in self._clients))
+
+    async def stop(self) -> None:
+        """Close all."""
+        await asyncio.gather(*(client.stop() for client in self._clients))
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """See `device_sim.ports.Publisher`."""
+        await self._clients[topics.partition_of(topic, len(self._clients))].publish(topic, payload)
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the process it is part of."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:
+        """Nothing is captured."""
+        yield
