@@ -85,7 +85,7 @@ class Counts:
         repeated: Readings sent again on purpose (fault "twice"); a receiver counts them as duplicates.
         broken: Readings that broken firmware spoilt inside good bundles; a receiver refuses them.
         truncated: Readings of bundles that broken firmware cut short; a receiver quarantines the message.
-        garbage: Messages outside of the sequence that nobody can read.
+        garbage: Messages outside of the sequence that nobody can read and the broker took.
     """
 
     bundles: int = 0
@@ -196,6 +196,7 @@ class Device:
     def acknowledged(self, sending: Sending) -> None:
         """The broker has it. The second acknowledgement of a bundle changes nothing."""
         if sending.key is None:
+            self.counts.garbage += 1
             return
         if self._waiting.pop(sending.key, None) is not None:
             self.queue.done(sending.key)
@@ -311,7 +312,6 @@ class Device:
         elif how == "truncated":
             self._cut_next = True
         else:
-            self.counts.garbage += 1
             out.append(Sending(self._topic, garbage(how, self.device), None, 0))
 
     def _battery_pct(self, t_ns: int) -> float:

@@ -180,8 +180,8 @@ def records_of(recording: Recording) -> tuple[Enrolment | Binding, ...]:
         worn.setdefault(stream.device, []).append((int(times[0]), int(times[-1]), stream))
     out: list[Enrolment | Binding] = []
     for i, patient in enumerate(recording.patients):
-        first = min((s.rows[0] for s in streams if s.patient == i), default=None)
-        if first is not None:
+        first, end = int(recording.offsets[i]), int(recording.offsets[i + 1])
+        if end > first:
             out.append(_enrolment(recording, i, patient, int(recording.time_ns[first])))
     for device, wearers in sorted(worn.items()):
         wearers.sort(key=lambda w: w[:2])

@@ -183,14 +183,20 @@ class Simulation:
         line, device = self._lines[index], self.plan.devices[index]
         try:
             while line:
-                if not await self._publish(line[0]):
+                taken = await self._publish(line[0])
+                if taken:
+                    device.acknowledged(line[0])
+                elif line[0].key is not None:
                     return
-                device.acknowledged(line.popleft())
+                line.popleft()
         finally:
             del self._tasks[index]
 
     async def _publish(self, sending: Sending) -> bool:
-        """True when the broker has it; False when we are stopping and it has not."""
+        """True when the broker has it; False when it has not and we are stopping.
+
+        Garbage is tried once: a broker may refuse it for good, and it must not hold up the bundles behind it.
+        """
         pause_ns = FIRST_PAUSE_NS
         while True:
             self._under_way += 1
@@ -204,7 +210,7 @@ class Simulation:
                 return True
             finally:
                 self._under_way -= 1
-            if self._stopping:
+            if self._stopping or sending.key is None:
                 return False
             await self._clock.sleep_until(self._clock.now_ns() + pause_ns)
             pause_ns = min(2 * pause_ns, LONGEST_PAUSE_NS)
