@@ -1,0 +1,140 @@
+"""Local accounts: names, roles and hashed passwords, in a file that a person can read.
+
+The file is JSON: ``{"accounts": [{"name": "imre", "role": "clinician", "password": "scrypt$15$8$3$...$..."}]}``.
+The password is never in it, only what `hash_password` makes of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import enum
+import hashlib
+import hmac
+import re
+import secrets
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+# scrypt with N=2^15, r=8, p=3: one of the OWASP password storage cheat sheet's equivalent choices, 32 MB for each try.
+_LOG_N, _R, _P = 15, 8, 3
+_MAX_MEMORY: Final = 96 * 1024 * 1024
+_ALPHABET: Final = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that looks like another letter on a small screen
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+
+
+class Role(enum.StrEnum):
+    """What a person may do: see `dashboards.console.access` for the table."""
+
+    VIEWER = "viewer"
+    CLINICIAN = "clinician"
+
+
+class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Someone who may sign in.
+
+    Attributes:
+        name: What they sign in with, and what stands beside everything they do.
+        role: What they may do.
+        password: Hashed, as `hash_password` writes it.
+    """
+
+    name: str
+    role: Role
+    password: str
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    accounts: list[Account]
+
+
+class AccountsError(ValueError):
+    """The accounts file cannot be read; the message says where and why."""
+
+
+def hash_password(password: str, salt: bytes | None = None) -> str:
+    """A password as it may be written down: ``scrypt$log2(N)$r$p$salt$hash``, the last two in base64."""
+    salt = secrets.token_bytes(16) if salt is None else salt
+    digest = _scrypt(password, salt, _LOG_N, _R, _P)
+    return f"scrypt${_LOG_N}${_R}${_P}${_b64(salt)}${_b64(digest)}"
+
+
+def verify_password(password: str, hashed: str) -> bool:
+    """Whether a password is the one that was hashed; False too for a hash that cannot be read."""
+    try:
+        scheme, log_n, r, p, salt, digest = hashed.split("$")
+        if scheme != "scrypt" or not 10 <= int(log_n) <= 17 or int(r) * int(p) > 64:
+            return False
+        tried = _scrypt(password, base64.b64decode(salt), int(log_n), int(r), int(p))
+        return hmac.compare_digest(tried, base64.b64decode(digest))
+    except ValueError:
+        return False
+
+
+def generate_password() -> str:
+    """Four groups of four: 79 bits, and short enough to type from a terminal."""
+    return "-".join("".join(secrets.choice(_ALPHABET) for _ in range(4)) for _ in range(4))
+
+
+def read_accounts(path: Path) -> list[Account]:
+    """The accounts of a file.
+
+    Raises:
+        AccountsError: If it is not there, is not such a file, names somebody twice or nobody properly.
+    """
+    try:
+        accounts = msgspec.json.decode(path.read_bytes(), type=_File).accounts
+    except OSError as error:
+        raise AccountsError(f"{path}: {error.strerror}") from error
+    except msgspec.DecodeError as error:
+        raise AccountsError(f"{path}: {error}") from error
+    seen: set[str] = set()
+    for account in accounts:
+        if not NAME.fullmatch(account.name):
+            raise AccountsError(f"{path}: {account.name!r} is no name for an account")
+        if account.name in seen:
+            raise AccountsError(f"{path}: {account.name!r} stands in it twice")
+        if not account.password.startswith("scrypt$"):
+            raise AccountsError(f"{path}: the password of {account.name!r} is not hashed")
+        seen.add(account.name)
+    return accounts
+
+
+def write_accounts(path: Path, accounts: list[Account]) -> None:
+    """Write the accounts for their owner's eyes only, whole or not at all."""
+    fresh = path.with_suffix(path.suffix + ".new")
+    fresh.touch(mode=0o600)
+    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(_File(accounts)), indent=2) + b"\n")
+    fresh.replace(path)
+
+
+class AccountBook:
+    """Everybody who may sign in: those of a file and those made while running."""
+
+    def __init__(self, accounts: list[Account] | None = None) -> None:
+        self._by_name = {account.name: account for account in accounts or []}
+        # Checked when the name is unknown, so that the answer takes as long and tells nothing.
+        self._nobody = hash_password(secrets.token_hex(16))
+
+    def get(self, name: str) -> Account | None:
+        """Who has this name."""
+        return self._by_name.get(name)
+
+    def add(self, account: Account) -> None:
+        """Let somebody in; the same name again replaces who had it."""
+        self._by_name[account.name] = account
+
+    def check(self, name: str, password: str) -> Account | None:
+        """Who signs in with these, or None. Slow on purpose: call it off the event loop."""
+        account = self._by_name.get(name)
+        fits = verify_password(password, account.password if account else self._nobody)
+        return account if fits else None
+
+
+def _scrypt(password: str, salt: bytes, log_n: int, r: int, p: int) -> bytes:
+    return hashlib.scrypt(password.encode(), salt=salt, n=1 << log_n, r=r, p=p, maxmem=_MAX_MEMORY, dklen=32)
+
+
+def _b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

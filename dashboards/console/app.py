@@ -1,0 +1,155 @@
+"""The console: what hosts feed and what browsers ask, tied together.
+
+    console = Console(settings, history, send_command, clock)
+    console.on_alarm(event, stamps, (partition, offset))
+    uvicorn.Server(uvicorn.Config(console.app)) ...
+    console.stop()
+
+All methods are for the event loop that serves `console.app`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from fastapi import FastAPI
+
+from dashboards.console.accounts import Account, AccountBook, Role, generate_password, hash_password, read_accounts
+from dashboards.console.auth import Sessions, Throttle
+from dashboards.console.health import Health
+from dashboards.console.history import History
+from dashboards.console.latency import HopTimes
+from dashboards.console.routes import build
+from dashboards.console.settings import ConsoleSettings
+from dashboards.console.state import ConsoleState, RegistryRecord
+from dashboards.console.streams import Streams
+from dashboards.console.views import Json, Rows, ms
+from vitals.events import AlarmEvent, Frames
+from vitals.log import Command
+
+
+class Clock(Protocol):
+    """Ward time.
+
+    Attributes:
+        speed: How many seconds of ward time pass in one of the wall.
+    """
+
+    @property
+    def speed(self) -> float:
+        """Seconds of ward time in one of the wall."""
+        ...
+
+    def now_ns(self) -> int:
+        """Ward time now."""
+        ...
+
+
+SendCommand = Callable[[Command], Awaitable[None]]
+
+
+class Console:
+    """The page for the clinician on call.
+
+    Args:
+        settings: Where and how.
+        history: What a store remembers.
+        send_command: Writes a command into the input log; returns when it is acknowledged there.
+        clock: Ward time.
+        now_s: The wall, for sessions.
+        monotonic_s: A clock that only rises, for throttle and silence.
+
+    Attributes:
+        app: What serves it: ``uvicorn.Config(console.app, ...)``.
+        state: What is shown.
+        accounts: Who may sign in.
+    """
+
+    def __init__(
+        self,
+        settings: ConsoleSettings,
+        history: History,
+        send_command: SendCommand,
+        clock: Clock,
+        *,
+        now_s: Callable[[], float] = time.time,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.settings = settings
+        self.history = history
+        self.send_command = send_command
+        self.clock = clock
+        self.monotonic_s = monotonic_s
+        self.accounts = AccountBook(read_accounts(settings.accounts_file) if settings.accounts_file else None)
+        self.sessions = Sessions(settings.secret, settings.session_s, self.accounts, now_s)
+        self.throttle = Throttle(monotonic_s)
+        self.state = ConsoleState(settings.window_h)
+        self.rows = Rows(settings.directory, settings.spark_h, settings.spark_bins)
+        self.hop_times = HopTimes(clock.now_ns(), clock.speed)
+        self.health = Health(settings.tick_silence_s, settings.health_silence_s, monotonic_s())
+        self.streams = Streams(settings, self.state, self.rows, self.beat, self._pushed)
+        self.app: FastAPI = build(self)
+
+    def make_account(self, name: str, role: Role = Role.CLINICIAN) -> str:
+        """Let somebody in for as long as this process lives.
+
+        Returns:
+            The password that was made for them, for the terminal; it is kept nowhere.
+        """
+        password = generate_password()
+        self.accounts.add(Account(name, role, hash_password(password)))
+        return password
+
+    def on_alarm(self, event: AlarmEvent, stamps: Mapping[str, int], position: tuple[int, int]) -> None:
+        """An alarm event was read.
+
+        Args:
+            event: The event. One that was seen before changes nothing.
+            stamps: Its hop stamps by `vitals.hops.Stamp`, from the record's header.
+            position: Partition and offset of its record.
+        """
+        if not self.state.on_alarm(event, position):
+            return
+        live = self.hop_times.on_event(event.event_id, stamps, self.clock.now_ns())
+        if event.command_id:
+            self.streams.answer(event.by, _answer(event))
+        if event.patient in self.state.patients:
+            self.streams.changed([event.patient], {"id": event.event_id, "patient": event.patient} if live else None)
+
+    def on_frames(self, frames: Frames) -> None:
+        """Frames closed."""
+        self.on_tick(frames.closed_by_ns)
+        self.streams.changed(self.state.on_frames(frames))
+
+    def on_registry(self, record: RegistryRecord) -> None:
+        """A binding, an enrolment or a limit was said."""
+        self.streams.changed([self.state.on_registry(record)])
+
+    def on_health(self, told: Mapping[str, Any]) -> None:
+        """A part speaks of itself: ``{"part", "status": "ok|slow|down", "text", "at_ns"}``; ``tick_ns`` if it knows."""
+        if self.health.on_health(told, self.monotonic_s()):
+            self.streams.beat()
+
+    def on_tick(self, now_ns: int) -> None:
+        """Ward time went on. Without it (or ``tick_ns`` in words of health) the page says that time stands still."""
+        self.health.on_tick(now_ns, self.monotonic_s())
+
+    def stop(self) -> None:
+        """End all streams, so that the server can stop; pages say at once that they are not live."""
+        self.streams.stop()
+
+    def beat(self) -> Json:
+        """What a heartbeat tells."""
+        problems = self.health.problems(self.monotonic_s())
+        return {"now": ms(self.clock.now_ns()), "speed": self.clock.speed, "problems": problems}
+
+    def _pushed(self, event_id: str, page: str) -> None:
+        self.hop_times.on_pushed(event_id, page, self.clock.now_ns())
+
+
+def _answer(event: AlarmEvent) -> Json:
+    """What a command came to."""
+    refused = event.event == "command_refused"
+    return {"command_id": event.command_id, "refused": refused, "event": event.event, "text": event.cause}

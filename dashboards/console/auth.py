@@ -1,0 +1,178 @@
+"""Signing in: sessions as signed cookies, a throttle for guesses, and proof that a request came from our own page.
+
+Sessions are stateless but for those that were signed out early. A cookie is ``payload.signature``; the payload names
+the person, when the session ends and a random id. It is HttpOnly and SameSite=Strict; every request that changes
+something must besides carry a header that no foreign page can set, and an Origin that is ours.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from dashboards.console.accounts import Account, AccountBook, Role
+
+CSRF_HEADER: Final = "x-teleward"
+CSRF_VALUE: Final = "console"
+
+
+class _Payload(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    ends_s: float
+    session: str
+    fits: str  # a digest of the account's hash: a new password ends the sessions that the old one opened
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Somebody who is signed in.
+
+    Attributes:
+        name: Who.
+        role: What they may do, as the accounts say now (not as they said at sign-in).
+        id: Names the session, never a secret that opens it.
+        ends_s: When it ends, seconds of the wall.
+    """
+
+    name: str
+    role: Role
+    id: str
+    ends_s: float
+
+
+class Sessions:
+    """Makes and reads session cookies.
+
+    Args:
+        secret: Signs them.
+        length_s: How long they last.
+        accounts: Asked at every request, so that a removed account is out at once.
+        now_s: The wall clock, in seconds.
+    """
+
+    def __init__(self, secret: bytes, length_s: float, accounts: AccountBook, now_s: Callable[[], float]) -> None:
+        self._secret = secret
+        self._length_s = length_s
+        self._accounts = accounts
+        self._now_s = now_s
+        self._ended: dict[str, float] = {}
+
+    def open(self, account: Account) -> str:
+        """A cookie for somebody whose password was right."""
+        payload = _Payload(account.name, self._now_s() + self._length_s, secrets.token_urlsafe(12), _digest(account))
+        body = base64.urlsafe_b64encode(msgspec.json.encode(payload)).rstrip(b"=")
+        return f"{body.decode()}.{self._sign(body)}"
+
+    def read(self, cookie: str | None) -> Session | None:
+        """Who a cookie speaks for; None if forged, ended, signed out, or of nobody we know any more."""
+        if not cookie or "." not in cookie or not cookie.isascii():
+            return None
+        body, _, signature = cookie.partition(".")
+        if not hmac.compare_digest(self._sign(body.encode()), signature):
+            return None
+        try:
+            padded = body + "=" * (-len(body) % 4)
+            payload = msgspec.json.decode(base64.urlsafe_b64decode(padded), type=_Payload)
+        except (ValueError, msgspec.DecodeError):
+            return None
+        account = self._accounts.get(payload.name)
+        if account is None or payload.ends_s <= self._now_s() or payload.session in self._ended:
+            return None
+        if not hmac.compare_digest(payload.fits, _digest(account)):
+            return None
+        return Session(account.name, account.role, payload.session, payload.ends_s)
+
+    def close(self, session: Session) -> None:
+        """Sign out: the cookie opens nothing any more, wherever it was copied to."""
+        now = self._now_s()
+        self._ended = {id_: ends for id_, ends in self._ended.items() if ends > now}
+        self._ended[session.id] = session.ends_s
+
+    def _sign(self, body: bytes) -> str:
+        return hmac.new(self._secret, b"session:" + body, hashlib.sha256).hexdigest()
+
+
+@dataclass(slots=True)
+class _Tries:
+    failures: int = 0
+    until_s: float = 0.0
+    newest_s: float = 0.0
+
+
+class Throttle:
+    """Slows guessing: the first failures are free, then each doubles the wait.
+
+    Counted for a name from an address, so that a stranger who guesses cannot lock out the person herself, and for an
+    address alone with more patience, so that one stranger cannot try every name.
+
+    Example: with 5 free failures the sixth makes you wait 2 s, the seventh 4 s, up to `longest_s`.
+
+    Args:
+        now_s: A clock that only rises, in seconds.
+        free: Failures before the first wait.
+        longest_s: The longest wait, and how long failures are remembered.
+        most: Entries kept; the oldest are forgotten first.
+    """
+
+    def __init__(self, now_s: Callable[[], float], free: int = 5, longest_s: float = 300.0, most: int = 10_000) -> None:
+        self._now_s = now_s
+        self._free = free
+        self._longest_s = longest_s
+        self._most = most
+        self._tries: dict[tuple[str, str], _Tries] = {}
+
+    def wait_s(self, name: str, address: str) -> float:
+        """Seconds until somebody may try again; 0: now."""
+        now = self._now_s()
+        waits = (self._tries[key].until_s - now for key in ((name, address), ("", address)) if key in self._tries)
+        return max(0.0, *waits, 0.0)
+
+    def failed(self, name: str, address: str) -> None:
+        """A password was wrong."""
+        self._count((name, address), self._free)
+        self._count(("", address), 4 * self._free)
+        while len(self._tries) > self._most:
+            self._tries.pop(next(iter(self._tries)))
+
+    def succeeded(self, name: str, address: str) -> None:
+        """A password was right: that person's failures are forgotten (the address's are not)."""
+        self._tries.pop((name, address), None)
+
+    def _count(self, key: tuple[str, str], free: int) -> None:
+        now = self._now_s()
+        tries = self._tries.pop(key, _Tries())
+        if now - tries.newest_s > self._longest_s:
+            tries.failures = 0
+        tries.failures += 1
+        tries.newest_s = now
+        over = tries.failures - free
+        if over > 0:
+            tries.until_s = now + min(self._longest_s, 2.0**over)
+        self._tries[key] = tries
+
+
+def foreign(headers: Mapping[str, str]) -> str:
+    """Why a request that changes something is not from our own page; "" where it is.
+
+    Browsers send Origin with every POST; a client that is none (a script with a cookie) must set it too.
+    """
+    if headers.get(CSRF_HEADER) != CSRF_VALUE:
+        return f"the header {CSRF_HEADER} is missing"
+    origin = headers.get("origin")
+    if not origin:
+        return "the request names no origin"
+    if urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+        return "the request comes from another site"
+    return ""
+
+
+def _digest(account: Account) -> str:
+    return hashlib.sha256(account.password.encode()).hexdigest()[:16]

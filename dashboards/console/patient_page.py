@@ -1,0 +1,90 @@
+"""One patient's page: what the store remembers and what we have seen ourselves, put together.
+
+A store that does not answer takes nothing from the page but the past: the note says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from dashboards.console.alarms import AlarmView, fold
+from dashboards.console.history import History, HistoryUnavailable, Series
+from dashboards.console.latency import HopTimes
+from dashboards.console.state import PatientView
+from dashboards.console.trends import TRACKS, line, news2_runs, remembered, spans
+from dashboards.console.views import Json, full, limits, ms
+from vitals.events import AlarmEvent
+from vitals.signs import MEASURE_OF, Sign
+
+_STORE_S = 5.0
+
+
+async def trends(view: PatientView, history: History, from_ns: int, to_ns: int) -> Json:
+    """All charts of a patient."""
+    signs = [sign for _, signs in TRACKS for sign in signs]
+    try:
+        async with asyncio.timeout(_STORE_S):
+            found = await asyncio.gather(*(history.series(view.patient, sign.column, from_ns, to_ns) for sign in signs))
+        series, note = dict(zip(signs, found, strict=True)), ""
+    except (HistoryUnavailable, TimeoutError) as error:
+        series = {sign: _own(view, sign, from_ns) for sign in signs}
+        note = f"The store does not answer ({error or 'too slow'}): only what this page has seen itself is shown."
+    tracks = []
+    for name, members in TRACKS:
+        lines = [
+            line(sign, series[sign], view.valid_ns(sign, to_ns), from_ns, to_ns)
+            for sign in members
+            if len(series[sign].time_ns)
+        ]
+        tracks.append({"track": name, "lines": lines})
+    past = await _events(view, history)
+    return {
+        "from": ms(from_ns),
+        "to": ms(to_ns),
+        "note": note,
+        "tracks": tracks,
+        "news2": news2_runs(view, from_ns),
+        "limits": limits(view),
+        "alarms": spans(_folded(past[0]), from_ns, to_ns),
+    }
+
+
+async def alarms(view: PatientView, history: History, hop_times: HopTimes) -> Json:
+    """All alarms of a patient with their stories, open ones first and worst first, then the newest closed."""
+    events, note = await _events(view, history)
+    folded = _folded(events)
+    hops = {event.event_id: hop_times.of(event.event_id) for event in events}
+    still = sorted((a for a in folded if not a.closed), key=lambda a: (a.attended, -a.urgency, a.raised_ns))
+    over = sorted((a for a in folded if a.closed), key=lambda a: -a.newest.at_ns)
+    return {"note": note, "alarms": [full(alarm, hops) for alarm in (*still, *over)]}
+
+
+async def _events(view: PatientView, history: History) -> tuple[list[AlarmEvent], str]:
+    """The events of the store and our own, each once, in the order of each alarm."""
+    own = [event for alarm in view.alarms.values() for event in alarm.events]
+    note = ""
+    past: Iterable[AlarmEvent] = ()
+    try:
+        async with asyncio.timeout(_STORE_S):
+            past = await history.alarm_events(view.patient)
+    except (HistoryUnavailable, TimeoutError) as error:
+        note = f"The store does not answer ({error or 'too slow'}): older alarms and events are not shown."
+    by_id = {event.event_id: event for event in (*past, *own)}
+    return sorted(by_id.values(), key=lambda event: (event.alarm_id, event.n)), note
+
+
+def _folded(events: list[AlarmEvent]) -> list[AlarmView]:
+    alarms: dict[str, AlarmView] = {}
+    for event in events:
+        alarm = fold(alarms.get(event.alarm_id), event)
+        if alarm is not None:
+            alarms[event.alarm_id] = alarm
+    return list(alarms.values())
+
+
+def _own(view: PatientView, sign: Sign, from_ns: int) -> Series:
+    """What we saw of a measure, drawn for the sign that tells it now (frames say which one only for the newest)."""
+    measure = MEASURE_OF[sign]
+    newest = view.measures.get(measure)
+    return remembered(view, measure, from_ns) if newest and newest.sign is sign else Series.empty()

@@ -1,0 +1,131 @@
+// The page: which part of it is shown, the bar on top, and what is said aloud.
+
+import { h, setText } from "./dom.js";
+import { clock } from "./format.js";
+import { badge, WORDS } from "./icons.js";
+import { LatencyPage } from "./latency.js";
+import { get, post } from "./net.js";
+import { PatientPage } from "./patient.js";
+import { sayNow, sayPolitely, toast } from "./say.js";
+import { reportDrawn } from "./shown.js";
+import { told, ward, who } from "./store.js";
+import { isLive, start } from "./stream.js";
+import { speed, wardNow } from "./time.js";
+import { summary, WardPage } from "./ward.js";
+
+const main = document.getElementById("main");
+const nodes = Object.fromEntries(["summary", "live", "clock", "speed", "problems", "me", "volatile"].map((id) => [id, document.getElementById(id)]));
+let page = null;
+
+function pageFor(path) {
+  const patient = /^\/patient\/([^/]+)$/.exec(path);
+  if (patient) return [new PatientPage(decodeURIComponent(patient[1])), "ward"];
+  if (path === "/latency") return [new LatencyPage(), "latency"];
+  return [new WardPage(), "ward"];
+}
+
+function show() {
+  page?.close();
+  let name;
+  [page, name] = pageFor(location.pathname);
+  main.replaceChildren(page.element);
+  for (const link of document.querySelectorAll("[data-page]")) {
+    if (link.dataset.page === name) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  frame();
+}
+
+function go(path) {
+  if (path !== location.pathname) history.pushState(null, "", path);
+  show();
+  scrollTo(0, 0);
+  // Whoever uses the keyboard or a screen reader goes on from the new page's heading.
+  main.querySelector("h1")?.focus({ preventScroll: true });
+}
+
+function frame() {
+  const { counts, words } = summary();
+  const shown = Object.entries(counts).filter(([, n]) => n > 0);
+  const badges = shown.map(([priority, n]) => {
+    const node = badge(priority, false, String(n));
+    node.append(h("span", { class: "vh" }, ` alarms of ${WORDS[priority].toLowerCase()} priority that nobody attends to`));
+    return node;
+  });
+  nodes.summary.replaceChildren(h("span", { class: "counts" }, ...badges), h("span", {}, words.join(" · ")));
+  nodes.volatile.hidden = !ward.volatile;
+  const urgent = counts.high + counts.medium;
+  const title = `${page.title()} – Teleward`;
+  document.title = isLive() ? (urgent ? `(${urgent}) ${title}` : title) : `NOT LIVE – ${title}`;
+}
+
+function problems() {
+  nodes.problems.replaceChildren(...ward.problems.map(({ part, status, text, since }) => h(
+    "div",
+    { class: "problem", data: { status } },
+    h("b", {}, status === "down" ? `Not working: ${part}` : `Slow: ${part}`),
+    h("span", {}, text),
+    since ? h("span", { class: "since" }, `since ${clock(since)}`) : null,
+  )));
+}
+
+let problemsShown = "[]";
+
+function beat() {
+  const now = JSON.stringify(ward.problems);
+  if (now !== problemsShown) {
+    problemsShown = now;
+    problems();
+  }
+  nodes.speed.hidden = speed() === 1;
+  setText(nodes.speed, `×${speed()}`);
+}
+
+function tickClock() {
+  const now = wardNow();
+  if (now !== null && isLive()) setText(nodes.clock, clock(now));
+}
+
+function state(name, text) {
+  nodes.live.dataset.state = name;
+  setText(nodes.live, text);
+  frame();
+}
+
+told.addEventListener("picture", () => {
+  if (!page) show();
+  state("live", "Live");
+});
+told.addEventListener("lost", () => state("lost", "Not live"));
+told.addEventListener("found", () => { state("live", "Live"); sayNow("The page is live again."); });
+told.addEventListener("beat", beat);
+told.addEventListener("change", (event) => {
+  frame();
+  reportDrawn(event.detail.fresh);
+});
+told.addEventListener("alarm", ({ detail: { row, alarm } }) => {
+  const text = `${WORDS[alarm.priority]} priority: ${who(row)}, ${alarm.title}. ${alarm.cause}`;
+  if (alarm.priority === "high") sayNow(text);
+  else if (alarm.priority === "medium") sayPolitely(text);
+});
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.("a[data-link]");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+  event.preventDefault();
+  go(link.pathname);
+});
+addEventListener("popstate", show);
+document.getElementById("sign-out").addEventListener("click", async () => {
+  try {
+    await post("/api/sign-out");
+    location.assign("/sign-in");
+  } catch (error) {
+    toast(error.message, "refused");
+  }
+});
+
+ward.me = await get("/api/me");
+nodes.me.replaceChildren(h("b", {}, ward.me.name), ` ${ward.me.role}`);
+setInterval(tickClock, 250);
+start();

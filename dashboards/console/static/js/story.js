@@ -1,0 +1,146 @@
+// An alarm on its patient's page: what it is, why it was raised, what happened since, and what can be said to it.
+
+import { h, setText } from "./dom.js";
+import { at, clock, hop, lastingFine } from "./format.js";
+import { badge } from "./icons.js";
+import { openCommand } from "./commands.js";
+import { hopName } from "./latency.js";
+import { stateOf } from "./row.js";
+import { ward } from "./store.js";
+import { isLive } from "./stream.js";
+import { wardNow } from "./time.js";
+
+const ACTIONS = [
+  ["acknowledge", "Acknowledge"],
+  ["shelve", "Shelve …"],
+  ["expect", "Expect …"],
+  ["resolve", "Resolve …"],
+];
+
+export class AlarmCard {
+  constructor(patient, alarm, unfolded) {
+    this.patient = patient;
+    this.badge = h("span", {});
+    this.title = h("h3", {});
+    this.state = h("span", { class: "card-state" });
+    this.body = h("div", { class: "card-body" });
+    this.buttons = ACTIONS.map(([action, text]) => h("button", { type: "button", class: action === "acknowledge" ? "primary" : null, data: { action }, onclick: () => this.say(action) }, text));
+    this.actions = h("div", { class: "actions" }, ...this.buttons);
+    this.steps = h("ol", { class: "steps" });
+    this.storyTitle = h("summary", {}, "Story");
+    this.story = h("details", { open: unfolded }, this.storyTitle, this.steps);
+    this.hops = h("ol", { class: "hop-bars" });
+    this.hopBox = h("details", {}, h("summary", {}, "How long each hop took"), this.hops);
+    this.element = h(
+      "article",
+      { class: "card", data: { alarm: alarm.id } },
+      h("header", { class: "card-head" }, this.badge, this.title, this.state),
+      this.body,
+      this.actions,
+      this.story,
+      this.hopBox,
+    );
+  }
+
+  update(alarm, now) {
+    this.alarm = alarm;
+    const { element } = this;
+    Object.assign(element.dataset, { priority: alarm.priority, attended: String(alarm.attended), closed: String(alarm.closed) });
+    this.badge.replaceChildren(badge(alarm.priority, alarm.attended || alarm.closed));
+    setText(this.title, alarm.title);
+    this.body.replaceChildren(...why(alarm, now));
+    this.steps.replaceChildren(...alarm.story.map((step) => stepOf(step, now)).reverse());
+    setText(this.storyTitle, `Story: ${alarm.story.length} ${alarm.story.length === 1 ? "event" : "events"}`);
+    this.showHops(alarm.why.hops);
+    this.live(isLive());
+    this.tick(now);
+  }
+
+  tick(now) {
+    const { alarm } = this;
+    if (now === null || !alarm) return;
+    const since = `raised ${at(alarm.raised, now)}`;
+    setText(this.state, alarm.closed ? `${since}, closed` : `${since} · ${stateOf(alarm, now)}`);
+  }
+
+  live(live) {
+    const { alarm } = this;
+    this.actions.hidden = alarm.closed || !ward.me.may_command;
+    for (const button of this.buttons) {
+      const { action } = button.dataset;
+      const barred = action === "shelve" && alarm.may && !alarm.may.shelve;
+      button.disabled = !live || barred;
+      button.title = barred ? alarm.may.why_not : "";
+      if (action === "acknowledge") button.hidden = Boolean(alarm.acknowledged);
+    }
+  }
+
+  say(action) {
+    openCommand(action, this.patient, this.alarm);
+  }
+
+  showHops(hops) {
+    this.hopBox.hidden = hops.length === 0;
+    const whole = hops.filter(({ hop: name }) => !name.startsWith("to_"));
+    const longest = Math.max(...whole.map(({ ms }) => ms), 1);
+    this.hops.replaceChildren(...hops.map(({ hop: name, ms, contains }) => {
+      const bar = h("span", { class: "bar-fill" });
+      bar.style.width = `${Math.min(100, Math.max(0.5, (100 * Math.max(0, ms)) / longest))}%`;
+      const sum = name.startsWith("to_");
+      return h("li", { class: sum ? "sum" : null, title: contains }, h("span", { class: "hop-name" }, hopName(name)), h("span", { class: "hop-bar" }, sum ? null : bar), h("span", { class: "hop-ms" }, hop(ms)));
+    }));
+  }
+}
+
+function why(alarm, now) {
+  const { why: step } = alarm;
+  const nodes = [h("p", { class: "card-cause" }, step.cause)];
+  if (alarm.means) nodes.push(h("p", { class: "note" }, alarm.means));
+  if (alarm.unobserved) nodes.push(h("p", { class: "card-unobserved" }, `Cannot be observed since ${at(alarm.unobserved, now)}. It stays open: silence is no recovery.`));
+  if (step.delayed) nodes.push(h("p", { class: "note" }, "Its readings were sent in time and received late."));
+  if (step.score) nodes.push(scoreOf(step.score));
+  if (step.evidence.length) nodes.push(h("ul", { class: "evidence" }, ...step.evidence.map((piece) => evidenceOf(piece))));
+  nodes.push(...said(alarm, now));
+  return nodes;
+}
+
+function scoreOf({ name, low, high, parts, missing }) {
+  const total = low === high ? String(low) : `${low} to ${high}`;
+  return h(
+    "div",
+    { class: "score" },
+    h("p", {}, h("b", {}, `${name} ${total}`)),
+    h("ul", { class: "parts" }, ...parts.map(({ label, points }) => h("li", { data: { points: Math.round(points) } }, `${label} ${points}`))),
+    missing.length ? h("p", { class: "note" }, `Missing: ${missing.join(", ")}`) : null,
+  );
+}
+
+function evidenceOf({ label, text, limit, at: time, device }) {
+  return h(
+    "li",
+    {},
+    h("b", {}, `${label} ${text}`),
+    limit ? ` (limit ${limit})` : "",
+    h("span", { class: "note" }, ` at ${clock(time)}${device ? `, from ${device}` : ""}`),
+  );
+}
+
+function said({ acknowledged, shelf, expecting }, now) {
+  const until = (what) => (what.until ? ` until ${at(what.until, now)}` : "");
+  const bound = (what, verb) => (what.bound !== null ? `; ${verb} at ${what.bound} or ${what.direction}` : "");
+  const lines = [];
+  if (acknowledged) lines.push(`Acknowledged by ${acknowledged.by} at ${at(acknowledged.at, now)}${until(acknowledged)}.`);
+  if (shelf) lines.push(`Shelved by ${shelf.by}${until(shelf)}${bound(shelf, "comes back")}: ${shelf.reason}`);
+  if (expecting) lines.push(`${expecting.by} expects it to get better${until(expecting)}${bound(expecting, "met")}: ${expecting.reason}`);
+  return lines.map((line) => h("p", { class: "card-said" }, line));
+}
+
+function stepOf(step, now) {
+  const cause = step.cause ? h("span", { class: "step-cause" }, step.cause) : null;
+  return h(
+    "li",
+    { data: { event: step.event } },
+    h("time", { title: clock(step.at) }, at(step.at, now ?? wardNow() ?? step.at)),
+    h("div", {}, h("b", {}, step.words), cause, step.due && step.event !== "closed" ? h("span", { class: "note" }, `Next step due ${at(step.due, now ?? step.at)} (${lastingFine(step.due - step.at)} later)`) : null),
+  );
+}

@@ -1,0 +1,126 @@
+// The ward at a glance, worst first.
+
+import { arrange, h, setAttribute, setText } from "./dom.js";
+import { count } from "./format.js";
+import { MEASURES, SHOWN } from "./measures.js";
+import { Row } from "./row.js";
+import { told, ward } from "./store.js";
+import { wardNow } from "./time.js";
+
+const LEGEND = SHOWN.map((slug) => `${MEASURES[slug].short} ${MEASURES[slug].unit}`).join(" · ");
+const GROUPS = [
+  { id: "needed", title: "Someone is needed" },
+  { id: "open", title: "Open: attended to, or can wait" },
+  { id: "quiet", title: "No open alarms" },
+];
+// While a pointer is among the rows they keep their places this long, so that nobody opens the wrong patient.
+const HOLD_MS = 2500;
+
+/** Where on the page a patient belongs. */
+export function groupOf(row) {
+  if (row.alarms.some((alarm) => !alarm.attended && alarm.priority !== "low")) return "needed";
+  return row.alarms.length ? "open" : "quiet";
+}
+
+export class WardPage {
+  constructor() {
+    this.rows = new Map();
+    this.lists = new Map();
+    this.pointed = 0;
+    const sections = GROUPS.map((group) => this.section(group));
+    this.element = h("div", { class: "ward" }, h("h1", { class: "vh", tabindex: "-1" }, "Ward"), ...sections);
+    this.element.addEventListener("pointermove", () => { this.pointed = performance.now(); });
+    this.listening = new AbortController();
+    const options = { signal: this.listening.signal };
+    told.addEventListener("picture", () => this.all(), options);
+    told.addEventListener("change", (event) => this.some(event.detail), options);
+    this.timer = setInterval(() => this.tick(), 1000);
+    this.all();
+  }
+
+  title() {
+    return ward.title;
+  }
+
+  close() {
+    this.listening.abort();
+    clearInterval(this.timer);
+    clearTimeout(this.later);
+  }
+
+  section({ id, title }) {
+    const number = h("span", { class: "group-count" });
+    const list = h("ol", { class: "rows", data: { group: id } });
+    const legend = h("span", { class: "legend" }, LEGEND);
+    const head = h("div", { class: "group-head" }, h("h2", {}, title, " ", number), legend);
+    const section = h("section", { class: "group", data: { group: id }, "aria-label": title }, head, list);
+    this.lists.set(id, { list, number, section });
+    return section;
+  }
+
+  all() {
+    for (const id of this.rows.keys()) if (!ward.patients.has(id)) this.rows.delete(id);
+    for (const row of ward.patients.values()) this.row(row);
+    this.place();
+  }
+
+  some({ changed, reordered }) {
+    const moved = [...changed].some((id) => {
+      const row = ward.patients.get(id);
+      const before = this.rows.get(id)?.group;
+      this.row(row);
+      return before !== this.rows.get(id).group;
+    });
+    if (moved || reordered) this.placeSoon();
+    else this.tick(changed);
+  }
+
+  row(row) {
+    let held = this.rows.get(row.id);
+    if (!held) {
+      held = new Row(row);
+      this.rows.set(row.id, held);
+    }
+    held.update(row, ward.normal);
+    held.group = groupOf(row);
+  }
+
+  placeSoon() {
+    clearTimeout(this.later);
+    const wait = this.pointed + HOLD_MS - performance.now();
+    if (this.pointed && wait > 0) this.later = setTimeout(() => this.place(), wait);
+    else this.place();
+    this.tick();
+  }
+
+  place() {
+    for (const [id, { list, number, section }] of this.lists) {
+      const members = ward.order.map((name) => this.rows.get(name)).filter((row) => row?.group === id);
+      arrange(list, members.map((row) => row.element));
+      setText(number, String(members.length));
+      section.hidden = members.length === 0;
+    }
+    setAttribute(this.element, "data-empty", ward.order.length ? null : "");
+    this.tick();
+  }
+
+  tick(only = null) {
+    const now = wardNow();
+    if (now === null) return;
+    for (const [id, row] of this.rows) if (only === null || only.has(id)) row.tick(now);
+  }
+}
+
+/** The ward in one line, for the bar on top. */
+export function summary() {
+  const rows = ward.order.map((id) => ward.patients.get(id)).filter(Boolean);
+  const waiting = rows.flatMap((row) => row.alarms).filter((alarm) => !alarm.attended);
+  const counts = { high: 0, medium: 0, low: 0 };
+  for (const alarm of waiting) counts[alarm.priority] += 1;
+  const unobserved = rows.filter((row) => row.alarms.some((alarm) => alarm.unobserved)).length;
+  const away = rows.filter((row) => row.watch.state !== "admitted").length;
+  const words = [count(rows.length, "patient")];
+  if (unobserved) words.push(`${unobserved} with an unobserved alarm`);
+  if (away) words.push(`${away} paused`);
+  return { counts, words };
+}

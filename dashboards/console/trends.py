@@ -1,0 +1,140 @@
+"""Readings as lines for a chart: thinned to what a screen can show, and cut where no value stood.
+
+A line joins two readings only while the first was still valid when the second came. Where it was not, there is a gap,
+and the gap is shown: silence must never look like a straight line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from dashboards.console import words
+from dashboards.console.alarms import AlarmView
+from dashboards.console.history import Series
+from dashboards.console.state import PatientView
+from dashboards.console.views import Json, ms
+from vitals.signs import MINUTE_NS, SIGNS, Measure, Sign
+
+TRACKS: Final[tuple[tuple[str, tuple[Sign, ...]], ...]] = (
+    ("rate", (Sign.HR, Sign.PULSE)),
+    ("spo2", (Sign.SPO2,)),
+    ("resp", (Sign.RESP,)),
+    ("pressure", (Sign.SBP, Sign.DBP, Sign.NIBP_SBP, Sign.NIBP_DBP)),
+    ("temp", (Sign.TEMP_C,)),
+    ("consciousness", (Sign.CONSCIOUSNESS,)),
+    ("oxygen", (Sign.OXYGEN,)),
+)
+"""Charts of a patient's page, and the signs drawn in each."""
+
+_POINTS: Final = 400
+_FRAMES_MISSING_NS: Final = 5 * MINUTE_NS
+
+
+def thin(series: Series, from_ns: int, to_ns: int, points: int = _POINTS) -> list[tuple[int, float, float, float]]:
+    """At most so many points of a series: time, mean, least and greatest of each stretch.
+
+    Least and greatest are kept because a mean hides the one deep fall that somebody looks for. The time is that of
+    the stretch's newest reading.
+    """
+    width = max(1, (to_ns - from_ns) // points)
+    if not len(series.time_ns):
+        return []
+    stretch = (series.time_ns - from_ns) // width
+    starts = np.flatnonzero(np.diff(stretch, prepend=stretch[0] - 1))
+    ends = np.append(starts[1:], len(stretch))
+    means = np.add.reduceat(series.value, starts) / (ends - starts)
+    low, high = np.minimum.reduceat(series.value, starts), np.maximum.reduceat(series.value, starts)
+    times = series.time_ns[ends - 1]
+    return list(zip(times.tolist(), means.tolist(), low.tolist(), high.tolist(), strict=True))
+
+
+def segments(
+    points: Sequence[tuple[int, float, float, float]], valid_ns: int
+) -> list[list[tuple[int, float, float, float]]]:
+    """Points cut where a value did not stand until the next one.
+
+    Example: valid for two minutes; readings at 0, 1, 2 and 9 minutes are two segments: three points, then one.
+    """
+    cut: list[list[tuple[int, float, float, float]]] = []
+    for point in points:
+        if cut and point[0] - cut[-1][-1][0] <= valid_ns:
+            cut[-1].append(point)
+        else:
+            cut.append([point])
+    return cut
+
+
+def line(sign: Sign, series: Series, valid_ns: int, from_ns: int, to_ns: int) -> Json:
+    """One sign's line."""
+    # A thinned point stands for its whole stretch, so two neighbours may lie a stretch further apart than readings.
+    stretch = max(1, (to_ns - from_ns) // _POINTS)
+    cut = segments(thin(series, from_ns, to_ns), valid_ns + stretch)
+    return {
+        "sign": sign.column,
+        "label": SIGNS[sign].label,
+        "unit": words.unit(sign),
+        "valid": ms(valid_ns + stretch),
+        "segments": [[_point(point) for point in piece] for piece in cut],
+    }
+
+
+def remembered(view: PatientView, measure: Measure, from_ns: int) -> Series:
+    """What the console itself has seen of a measure: a value a minute, where one was measured."""
+    window = view.window
+    known = window.measured[:, measure] & ~np.isnan(window.value[:, measure]) & (window.end_ns > from_ns)
+    return Series(window.end_ns[known], window.value[known, measure])
+
+
+def news2_runs(view: PatientView, from_ns: int) -> list[Any]:
+    """NEWS2's bounds over time, as runs of equal frames: ``[start, end, low, high]``. Missing frames part two runs."""
+    window = view.window
+    inside = (window.end_ns > from_ns) & ~np.isnan(window.news2).any(axis=1)
+    ends, bounds = window.end_ns[inside], window.news2[inside]
+    if not len(ends):
+        return []
+    parted = (np.diff(bounds, axis=0) != 0).any(axis=1) | (np.diff(ends) > _FRAMES_MISSING_NS)
+    firsts = np.flatnonzero(np.append(True, parted))
+    lasts = np.append(firsts[1:] - 1, len(ends) - 1)
+    rows = zip(ends[firsts].tolist(), ends[lasts].tolist(), bounds[firsts].tolist(), strict=True)
+    return [[ms(first - MINUTE_NS), ms(last), int(low), int(high)] for first, last, (low, high) in rows]
+
+
+def spans(alarms: Sequence[AlarmView], from_ns: int, now_ns: int) -> list[Json]:
+    """When each alarm stood: from where its condition was raised to where it returned, as its events tell."""
+    found: list[Json] = []
+    for alarm in alarms:
+        since: int | None = None
+        for event in alarm.events:
+            name: str = event.event
+            if name in {"raised", "recurred", "worsened"} and since is None:
+                since = event.at_ns
+            elif name in {"returned", "closed"} and since is not None:
+                _span(found, alarm, since, event.at_ns, from_ns)
+                since = None
+        if since is not None:
+            _span(found, alarm, since, now_ns, from_ns)
+    return found
+
+
+def _span(found: list[Json], alarm: AlarmView, start_ns: int, end_ns: int, from_ns: int) -> None:
+    if end_ns < from_ns:
+        return
+    newest = alarm.newest
+    found.append(
+        {
+            "id": newest.alarm_id,
+            "title": words.rule_title(newest.rule, newest.level),
+            "priority": newest.priority.value,
+            "kind": newest.kind.value,
+            "from": ms(start_ns),
+            "to": ms(end_ns),
+        }
+    )
+
+
+def _point(point: tuple[int, float, float, float]) -> list[float | int | None]:
+    time_ns, mean, low, high = point
+    return [ms(time_ns), round(mean, 2), round(low, 2), round(high, 2)]
