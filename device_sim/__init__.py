@@ -13,7 +13,7 @@
 Downstream nothing can tell any of them from a device. Clock and publisher are handed in (`device_sim.ports`).
 """
 
-from device_sim.player import Played, Player
+from device_sim.player import Echoes, Played, Player
 from device_sim.ports import Clock, Publisher
 from device_sim.recorded import DeviceConflictError, bundles_at_instants, records_of
 from device_sim.run import Progress, Simulation, simulate
@@ -25,6 +25,7 @@ from device_sim.yaml_nodes import ScenarioError
 __all__ = [
     "Clock",
     "DeviceConflictError",
+    "Echoes",
     "Onset",
     "Plan",
     "Played",

@@ -82,7 +82,8 @@ class Counts:
         readings: In them. This is the ledger's *sent*: all that a device ever put into a bundle.
         acknowledged_bundles: That the broker has.
         acknowledged: Readings in those.
-        repeated: Readings sent again on purpose (fault "twice"); a receiver counts them as duplicates.
+        repeated_bundles: Bundles that the broker got once more (fault "twice").
+        repeated: Readings in those; a receiver counts them as duplicates.
         broken: Readings that broken firmware spoilt inside good bundles; a receiver refuses them.
         truncated: Readings of bundles that broken firmware cut short; a receiver quarantines the message.
         garbage: Messages outside of the sequence that nobody can read and the broker took.
@@ -92,6 +93,7 @@ class Counts:
     readings: int = 0
     acknowledged_bundles: int = 0
     acknowledged: int = 0
+    repeated_bundles: int = 0
     repeated: int = 0
     broken: int = 0
     truncated: int = 0
@@ -198,6 +200,9 @@ class Device:
         if sending.key is None:
             self.counts.garbage += 1
             return
+        if sending.repeat:
+            self.counts.repeated_bundles += 1
+            self.counts.repeated += sending.n
         if self._waiting.pop(sending.key, None) is not None:
             self.queue.done(sending.key)
             self._aired.discard(sending.key)
@@ -359,9 +364,7 @@ class Device:
                 self._at(offline.to_ns, _Act.TRANSMIT, (key, 0))
             return
         if repeat:
-            again = self._repeats.pop(key)
-            self.counts.repeated += again.n
-            out.append(again)
+            out.append(self._repeats.pop(key))
             return
         if item is None or item.payload is None:
             return

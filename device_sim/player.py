@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -59,17 +60,51 @@ def mark_payload(now_ns: int) -> bytes:
     return msgspec.json.encode({"now_ns": now_ns})
 
 
+class Echoes:
+    """Keeps a player no further ahead of its receiver than a few instants; its `settled` is for `Player`.
+
+    A receiver says `topics.MARK_ACK_SUFFIX` under the player's name, with the mark's own bytes, when all it made of
+    the mark is safe. An echo may be missed (it is a courtesy): a later one says the same of all before it.
+
+    Args:
+        ahead: Instants that the player may be ahead. 0: each is waited for.
+    """
+
+    def __init__(self, ahead: int = 8) -> None:
+        self._ahead = ahead
+        self._sent: deque[int] = deque()
+        self._heard_ns = -1
+        self._news = asyncio.Event()
+
+    def heard(self, payload: bytes) -> None:
+        """An echo came."""
+        self._heard_ns = max(self._heard_ns, int(msgspec.json.decode(payload)["now_ns"]))
+        self._news.set()
+
+    async def settled(self, now_ns: int) -> None:
+        """Wait until the receiver is near enough."""
+        self._sent.append(now_ns)
+        while True:
+            while self._sent and self._sent[0] <= self._heard_ns:
+                self._sent.popleft()
+            if len(self._sent) <= self._ahead:
+                return
+            self._news.clear()
+            await self._news.wait()
+
+
 class Player:
     """A recording being played.
 
     Args:
         recording: What is played. Its bindings and enrolments (`device_sim.recorded.records_of`) must have been said.
-        publisher: Where to; marks and bundles go by the same connection, in order.
+        publisher: Where to; marks and bundles go by the same connection, in order. The receiver must take both by one
+            subscription: the embedded broker keeps an order within a subscription only.
         clock: Paces it: an instant is not played before the clock has reached it. None: as fast as possible.
         marks: False plays bundles only, on a ward whose time comes from elsewhere.
         name: The player's, a level of its marks' topic.
         settled: Called after each instant when the broker has all of it; may wait until the receiver has, too, so
-            that a fast player does not fill the broker's queues.
+            that a fast player does not fill the broker's queues (`Echoes.settled`).
         encoding: How the devices write.
         sleep: Waits between tries, in seconds of the wall.
     """

@@ -40,15 +40,19 @@ def shipped() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
-def load(name_or_path: str) -> Scenario:
+def load(name_or_path: str, seed: int | None = None) -> Scenario:
     """Read a scenario: the name of a shipped one (``demo``) or the path of a file.
+
+    Args:
+        name_or_path: Which.
+        seed: Of all chance, instead of the one it says.
 
     Raises:
         ScenarioError: If it cannot be played, with file and line of everything that is wrong.
     """
     if name_or_path in shipped():
         text = (files("device_sim") / "scenarios" / f"{name_or_path}.yaml").read_text("utf-8")
-        return parse(text, f"{name_or_path}.yaml")
+        return parse(text, f"{name_or_path}.yaml", seed)
     path = Path(name_or_path)
     try:
         text = path.read_text("utf-8")
@@ -56,22 +60,24 @@ def load(name_or_path: str) -> Scenario:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         known = ", ".join(shipped())
         raise ScenarioError(f"{name_or_path}: cannot be read ({reason}); name a file, or one of: {known}") from error
-    return parse(text, str(path))
+    return parse(text, str(path), seed)
 
 
-def parse(text: str, file: str = "scenario") -> Scenario:
+def parse(text: str, file: str = "scenario", seed: int | None = None) -> Scenario:
     """Read a scenario from text.
 
     Args:
         text: YAML.
         file: What complaints call it.
+        seed: Of all chance, instead of the one it says.
 
     Raises:
         ScenarioError: If it cannot be played, with file and line of everything that is wrong.
     """
     complaints = Complaints(file)
     table = Table(compose(text, complaints), "the scenario", complaints)
-    seed = table.read("seed", whole(0, 2**31), 1) or 0
+    own_seed = table.read("seed", whole(0, 2**31), 1) or 0
+    seed = own_seed if seed is None else seed
     scenario = Scenario(
         name=table.read("name", str) or "",
         seed=seed,

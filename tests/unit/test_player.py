@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sim_fakes import FakeBroker, FakeClock, until
 
-from device_sim.player import Player
+from device_sim.player import Echoes, Player, mark_payload
 from device_sim.recorded import DeviceConflictError, bundles_at_instants, device_of_patient, records_of
 from vitals import wire
 from vitals.log import Binding, Enrolment
@@ -273,3 +273,21 @@ async def test_stopped_while_the_broker_is_away_it_ends_with_the_bundle_queued()
     played = await player.run()
     assert not played.finished
     assert played.counts["rec-p-1"].queued == 1
+
+
+async def test_a_player_stays_no_further_ahead_than_the_echoes_allow() -> None:
+    echoes, broker = Echoes(ahead=1), FakeBroker()
+    running = asyncio.ensure_future(Player(MINUTES, broker, settled=echoes.settled).run())
+
+    def marks() -> int:
+        return sum(topic.endswith("mark") for topic, _ in broker.messages)
+
+    await until(lambda: marks() == 2)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert marks() == 2
+    echoes.heard(mark_payload(60 * SECOND_NS))  # the one of 0 was missed: this one says the same of both
+    await until(lambda: marks() == 4)
+    echoes.heard(mark_payload(0))
+    echoes.heard(mark_payload(190 * SECOND_NS))
+    assert (await running).finished
