@@ -82,7 +82,10 @@ def train_sepsis(
     return _finish(members, scaling, validation, out, settings)
 
 
-def evaluate(artifact: Path, data: Path, out: Path, *, split: str = "test", bootstraps: int = 500) -> dict[str, Any]:
+def evaluate(
+    artifact: Path, data: Path, out: Path, *, split: str = "test", hospital: str = "", bootstraps: int = 500,
+    with_trees: bool = True,
+) -> dict[str, Any]:  # fmt: skip
     """Evaluate an artifact beside its controls: `report.html` and `report.json` in `out`.
 
     Args:
@@ -90,12 +93,16 @@ def evaluate(artifact: Path, data: Path, out: Path, *, split: str = "test", boot
         data: Folder of the recordings, or a Parquet file with the challenge's columns.
         out: Folder for the report.
         split: `test`, `validation`, `train`, or `all` for patients that no split of ours has seen.
+        hospital: Only this hospital's patients; all when empty.
         bootstraps: Samples of patients for the intervals.
+        with_trees: Also fit trees on the training split, as a control (minutes).
 
     Returns:
         All numbers, as in `report.json`.
     """
-    numbers, curves = evaluate_stays(artifact, data, split=split, bootstraps=bootstraps)
+    numbers, curves = evaluate_stays(
+        artifact, data, split=split, hospital=hospital, bootstraps=bootstraps, with_trees=with_trees
+    )
     out.mkdir(parents=True, exist_ok=True)
     (out / "report.json").write_text(json.dumps(numbers, indent=1) + "\n")
     (out / "report.html").write_text(write_report(numbers, curves), encoding="utf-8")

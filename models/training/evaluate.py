@@ -12,7 +12,7 @@ from models.sepsis_model import SepsisModel
 from models.sepsis_recording import score_stays
 from models.training.alerts import AlertRule, alerts_of, judge, threshold_for
 from models.training.calibrate import expected_error
-from models.training.controls import PUBLISHED, published, trees
+from models.training.controls import published, trees
 from models.training.datasets import Stays, load, split_of
 from models.training.metrics import Ranking
 from models.training.utility import hours_from_onset, utility
@@ -70,7 +70,7 @@ def evaluate_stays(
     stays = everyone.pick(keep & ((everyone.hospital == hospital) | (not hospital)))
     hour = score_stays(model, stays.values, stays.lengths, stays.static)
     scores = {"network": hour.score, "time only": stays.hour.astype(np.float64)}
-    scores |= {name: published(table, stays) for name, table in PUBLISHED.items()}
+    scores |= published(stays)
     if with_trees and (part == "train").any():
         scores["trees"] = _trees(model, everyone, part, stays)
     weights = _resamples(stays, bootstraps)
@@ -204,7 +204,7 @@ def _utilities(model: SepsisModel, scores: dict[str, Scores], stays: Stays, vali
         v = validation
         elsewhere = {"network": score_stays(model, v.values, v.lengths, v.static).score}
         elsewhere |= {"time only": v.hour.astype(np.float64)}
-        elsewhere |= {name: published(table, v) for name, table in PUBLISHED.items()}
+        elsewhere |= published(v)
     out: dict[str, Any] = {"threshold_chosen_on": chosen_on}
     for name, there in elsewhere.items():
         levels, got = _utility_levels(there, validation if len(validation.lengths) else stays)
