@@ -13,11 +13,9 @@ from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import uvicorn
-from stream_processors.storing import Storing
-from transport.stores.sqlite import SqliteStore
 
 from dashboards.console import Console, ConsoleSettings
 from dashboards.feed import CommandSender, ConsoleFeed
@@ -29,8 +27,10 @@ from ingest.bridge import Bridge
 from ingest.settings import BridgeSettings
 from stream_processors.monitoring import Monitoring
 from stream_processors.settings import StoringSettings, StreamSettings
-from transport.kafka import KafkaSettings, make_producer, quiet_aiokafka
+from stream_processors.storing import Storing
+from transport.kafka import KafkaSettings, TopicReader, make_producer, quiet_aiokafka
 from transport.mqtt import MqttClient, MqttSettings
+from transport.stores.sqlite import SqliteStore
 from vitals import log as records
 from vitals import topics
 from vitals.log import Binding, Enrolment, Limit
@@ -88,7 +88,7 @@ class WardProcess:
     page: str = field(init=False, default="")
     _exit: AsyncExitStack = field(init=False)
 
-    async def __aenter__(self) -> WardProcess:
+    async def __aenter__(self) -> Self:
         """Start every part, in the order in which they need each other."""
         self._exit = AsyncExitStack()
         self.failed = asyncio.get_running_loop().create_future()
@@ -211,6 +211,46 @@ class WardProcess:
 
         self._exit.push_async_callback(end)
 
+    async def drained(self, published: int) -> None:
+        """Wait until all that was published up to now is appended, judged and kept.
+
+        Args:
+            published: Messages (bundles and marks) that the MQTT broker has acknowledged to the devices.
+        """
+        counts = self.bridge.counts
+        while counts.bundles + counts.quarantined + (counts.ticks if self.settings.ticks == "marks" else 0) < published:
+            await self._breathe()
+        await self._reached((topics.INPUT.name, topics.QUARANTINE.name))
+        await self._reached((topics.ALARMS.name, topics.FRAMES.name))
+        await self.alarms.caught_up()
+
+    async def _reached(self, names: tuple[str, ...]) -> None:
+        """Wait until monitoring and the store have come to where these topics end now."""
+        kafka = KafkaSettings(self.stack.bootstrap, fetch_max_wait_ms=self.settings.fetch_max_wait_ms)
+        async with TopicReader(kafka, names, begin="latest") as reader:
+            end = await reader.end_offsets()
+        while True:
+            settled = await asyncio.to_thread(self.storing.settled)
+            judged = self.monitoring.positions
+            missing = [
+                place
+                for place, offset in end.items()
+                if offset
+                and (
+                    settled.get(place, 0) < offset
+                    or (place[0] == topics.INPUT.name and judged.get(place[1], 0) < offset)
+                )
+            ]
+            if not missing:
+                return
+            await self._breathe()
+
+    async def _breathe(self) -> None:
+        """Let the others work a little; a part that failed meanwhile is raised."""
+        if self.failed.done():
+            await self.failed
+        await asyncio.sleep(0.02)
+
     async def publisher(self) -> Senders:
         """Connections for simulated devices; they end with the ward."""
         senders = Senders(self.stack.mqtt_port)
@@ -232,7 +272,11 @@ async def say(producer: Any, record: RegistryRecord) -> None:
 
 
 class Senders:
-    """A few MQTT connections that many simulated devices share; a device always uses the same one."""
+    """A few MQTT connections that many simulated devices share; a device always uses the same one.
+
+    Attributes:
+        published: Messages that the broker has acknowledged.
+    """
 
     def __init__(self, port: int, count: int = _SENDERS) -> None:
         """Nothing is connected before `start`."""
@@ -240,6 +284,7 @@ class Senders:
             MqttClient(MqttSettings(f"devices-{i}", port=port, session_expiry_s=0, max_in_flight=100))
             for i in range(count)
         ]
+        self.published = 0
 
     async def start(self) -> None:
         """Connect all."""
@@ -254,6 +299,7 @@ class Senders:
     async def publish(self, topic: str, payload: bytes) -> None:
         """See `device_sim.ports.Publisher`."""
         await self._clients[topics.partition_of(topic, len(self._clients))].publish(topic, payload)
+        self.published += 1
 
 
 class _Server(uvicorn.Server):

@@ -338,6 +338,15 @@ class Monitoring:
         lane.due_s = time.monotonic() + max(self._settings.snapshot_every_s, 20 * took)
         await commit(self._app, {TP(_INPUT, partition): next_offset})
 
+    @property
+    def positions(self) -> dict[int, int]:
+        """Partition -> first offset of the input that is not judged yet."""
+        return {partition: lane.next_offset for partition, lane in self._lanes.items()}
+
+    def now_ns(self) -> int:
+        """How far ward time has come in all of its partitions; -1 where there is none yet."""
+        return min((lane.ward.now_ns for lane in self._lanes.values()), default=-1)
+
     # -- what it says of itself --------------------------------------------------------------------------------------
 
     async def _keep_saying(self) -> None:

@@ -1,0 +1,231 @@
+"""The command line. Each command takes ``--json`` and then ends with one JSON object on its last line.
+
+The exit status is 0 only where what the command promises holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console as Terminal
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from device_sim import DeviceConflictError, ScenarioError
+from vitals.recording import RecordingError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    help="Remote patient monitoring as a stream. Research software, not a medical device.",
+)
+_err = Terminal(stderr=True, highlight=False)
+Json = Annotated[bool, typer.Option("--json", help="End with one JSON object on the last line.")]
+
+
+class PromiseBrokenError(Exception):
+    """A command did all its work, and what it promises does not hold; the text says what."""
+
+
+def _quietly(line: str) -> None:
+    _err.print(line, markup=False)
+
+
+def _end(result: dict[str, Any], *, as_json: bool, show: Callable[[dict[str, Any]], None]) -> None:
+    """Print a result for people or for programs."""
+    if as_json:
+        print(json.dumps(result, separators=(",", ":")))
+    else:
+        show(result)
+
+
+@app.command()
+def demo(
+    scenario: Annotated[str, typer.Option(help="A shipped scenario or a file.")] = "demo",
+    recording: Annotated[Path | None, typer.Option(help="Play recorded patients through the devices instead.")] = None,
+    speed: Annotated[float | None, typer.Option(help="Seconds of the patients' time in one of the wall.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of all chance; the scenario's own by default.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="End after so many minutes of the wall.")] = None,
+    headless: Annotated[bool, typer.Option("--headless", help="Without a page.")] = False,
+    host: Annotated[str, typer.Option(help="Where the page is served.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes any free one.")] = 8080,
+    truth: Annotated[Path | None, typer.Option(help="File for what really happened (stories, faults).")] = None,
+    as_json: Json = False,
+) -> None:
+    """The whole ward in one process on the embedded stack: devices, brokers, bridge, judges, store, page."""
+    from deploy.demo import DemoSettings, run_demo
+    from deploy.demo_show import show_summary
+
+    settings = DemoSettings(scenario, recording, speed, seed, minutes, headless, host, port, truth)
+    result = asyncio.run(run_demo(settings, _quietly))
+    _end(result, as_json=as_json, show=show_summary)
+    if result["promise"]:
+        raise PromiseBrokenError(result["promise"])
+
+
+@app.command()
+def replay(
+    recording: Annotated[Path, typer.Argument(help="Parquet, CSV, .psv file or folder, or a WFDB record.")],
+    through: Annotated[str, typer.Option(help="ward: no brokers; stream: MQTT, Kafka and Faust.")] = "ward",
+    speed: Annotated[str, typer.Option(help="max, or seconds of recorded time in one of the wall.")] = "max",
+    alarms: Annotated[Path | None, typer.Option(help="Alarm events as JSON Lines; - for standard output.")] = None,
+    patients: Annotated[int | None, typer.Option(help="Only the first so many patients.")] = None,
+    as_json: Json = False,
+) -> None:
+    """A recording through the ward: alarm events and a digest. The same on either way, bit for bit."""
+    from deploy.replay import ReplaySettings, run_replay
+
+    if through not in {"ward", "stream"}:
+        raise typer.BadParameter(f"--through is {through!r}; it takes ward or stream")
+    factor = None if speed == "max" else _positive(speed, "--speed")
+    with _progress() as progress:
+        task = progress.add_task("replaying", total=None)
+
+        def on_progress(done: int, of: int) -> None:
+            progress.update(task, completed=done, total=of)
+
+        result = run_replay(ReplaySettings(recording, through == "stream", factor, alarms, patients), on_progress)
+    _end(result, as_json=as_json, show=_show_replay)
+
+
+def _show_replay(result: dict[str, Any]) -> None:
+    print(
+        f"{result['patients']} patients, {result['readings']} readings in {result['bundles']} bundles, "
+        f"{result['refused']} refused; {result['events']} alarm events, {result['alarms']} raised"
+    )
+    print(f"digest {result['digest']}")
+
+
+@app.command()
+def simulate(
+    scenario: Annotated[str, typer.Argument(help="A shipped scenario or a file.")],
+    mqtt: Annotated[str, typer.Option(help="host:port of any MQTT 5 broker.")] = "127.0.0.1:1883",
+    kafka: Annotated[
+        str | None, typer.Option(help="Where to say who wears what; without it that was said before.")
+    ] = None,
+    speed: Annotated[float | None, typer.Option(help="Seconds of the patients' time in one of the wall.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of all chance.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="End after so many minutes of the wall.")] = None,
+    truth: Annotated[Path | None, typer.Option(help="File for what really happened.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Devices only, against any MQTT broker."""
+    from deploy.simulating import SimulateSettings, run_simulate
+
+    result = asyncio.run(run_simulate(SimulateSettings(scenario, mqtt, kafka, speed, seed, minutes, truth), _quietly))
+    _end(result, as_json=as_json, show=lambda r: print(json.dumps(r, indent=2)))
+
+
+@app.command()
+def ledger(
+    store: Annotated[Path, typer.Option(help="The store's SQLite file.")],
+    truth: Annotated[Path | None, typer.Option(help="The devices' own accounts: the sidecar of a simulation.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Per device, in readings: sent = stored + duplicate + refused + quarantined + queued + remainder."""
+    from deploy.ledger import read_ledger, show_ledger
+
+    result = read_ledger(store, truth)
+    _end(result, as_json=as_json, show=show_ledger)
+    if result["remainder"] or result["missing"]:
+        first = result["open"][0]
+        raise PromiseBrokenError(
+            f"{result['remainder']} readings and {result['missing']} bundles are unaccounted for; "
+            f"the first is of {first['device']}: {first['first_missing'] or 'no bundle, a count that does not add up'}"
+        )
+
+
+Kafka = Annotated[str, typer.Option(envvar="TELEWARD_KAFKA", help="host:port of Kafka.")]
+By = Annotated[str, typer.Option(help="Who says so.", envvar="USER")]
+
+
+@app.command()
+def bind(
+    device: str,
+    patient: str,
+    period: Annotated[float, typer.Option(help="Seconds between two bundles of this device.")] = 60.0,
+    end: Annotated[bool, typer.Option("--end", help="Nobody wears it from now on.")] = False,
+    kafka: Kafka = "127.0.0.1:9092",
+    as_json: Json = False,
+) -> None:
+    """Say that a patient wears a device from now on (or, with --end, no longer)."""
+    from deploy.registry import bind_device
+
+    _said(bind_device(kafka, device, patient, period, end=end), as_json=as_json)
+
+
+def _enrolment(state: str, words: str) -> Callable[..., None]:
+    def command(
+        patient: str,
+        by: By = "",
+        reason: Annotated[str, typer.Option(help="Why.")] = "",
+        hours: Annotated[float | None, typer.Option(help="For a pause: how long.")] = None,
+        scale: Annotated[int, typer.Option(help="SpO2 scale; 2 only on a documented decision.")] = 1,
+        kafka: Kafka = "127.0.0.1:9092",
+        as_json: Json = False,
+    ) -> None:
+        from deploy.registry import enrol
+
+        _said(enrol(kafka, patient, state, by=by, reason=reason, hours=hours, scale=scale), as_json=as_json)
+
+    command.__doc__ = words
+    return command
+
+
+app.command("admit")(_enrolment("admitted", "Watch a patient from now on."))
+app.command("pause")(_enrolment("paused", "A patient's silence is no alarm for a while; who and why is shown."))
+app.command("discharge")(_enrolment("discharged", "Watch a patient no longer; open alarms close under your name."))
+
+
+def _said(record: dict[str, Any], *, as_json: bool) -> None:
+    _end(record, as_json=as_json, show=lambda r: print(f"said: {json.dumps(r)}"))
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=_err, transient=True,
+    )  # fmt: skip
+
+
+def _positive(text: str, name: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not value > 0:
+        raise typer.BadParameter(f"{name} is {text!r}; it takes a number above 0, or max")
+    return value
+
+
+def main() -> None:
+    """Run a command; what goes wrong ends in a sentence that says what to do."""
+    from deploy.embedded import EmbeddedBrokerError
+    from deploy.ward_process import WardFailedError
+
+    known = (
+        DeviceConflictError,
+        EmbeddedBrokerError,
+        PromiseBrokenError,
+        RecordingError,
+        ScenarioError,
+        WardFailedError,
+        OSError,
+    )
+    try:
+        app()
+    except known as error:
+        _err.print(f"teleward: {error}", style="bold red", markup=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""``teleward demo``: the whole ward in one process, with simulated patients or a recording played through devices."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dashboards.console import ConsoleSettings
+from deploy.clock import WardClock
+from deploy.demo_summary import closing_summary
+from deploy.ward_process import Senders, WardProcess, WardProcessSettings
+from device_sim import Player, Simulation, Truth, load, plan, records_of
+from device_sim.scenario import Plan
+from transport.recordings import open_recording
+from vitals.ledger import Account
+from vitals.recording import Recording
+from vitals.signs import HOUR_NS, SECOND_NS
+
+DRAIN_S = 30.0  # how long the end waits until everything that was sent is judged and kept
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSettings:
+    """What the demo shows.
+
+    Attributes:
+        scenario: A shipped scenario or a file.
+        recording: Plays this recording instead.
+        speed: Seconds of the patients' time in a second of the wall; None takes the scenario's.
+        seed: Of all chance; None takes the scenario's.
+        minutes: Minutes of the wall after which it ends; None: at Ctrl-C.
+        headless: Without a page.
+        host: Where the page is served.
+        port: Likewise; 0 takes a free one.
+        truth: File for what really happened; None keeps it in memory.
+    """
+
+    scenario: str = "demo"
+    recording: Path | None = None
+    speed: float | None = None
+    seed: int | None = None
+    minutes: float | None = None
+    headless: bool = False
+    host: str = "127.0.0.1"
+    port: int = 8080
+    truth: Path | None = None
+
+
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class _Cast:
+    """What is played, and what must be said before it."""
+
+    speed: float
+    start_ns: int
+    said: tuple[Any, ...]
+    plan: Plan | None = None
+    recording: Recording | None = None
+    patients: int = 0
+    devices: int = 0
+    started: list[Simulation | Player] = field(default_factory=list)
+
+
+def _cast(settings: DemoSettings) -> _Cast:
+    """Read scenario or recording."""
+    if settings.recording is not None:
+        recording = open_recording(settings.recording)
+        start_ns = int(recording.time_ns.min())
+        said = records_of(recording)
+        devices = len({r.device for r in said if hasattr(r, "device")})
+        return _Cast(settings.speed or 60.0, start_ns, said, None, recording, len(recording.patients), devices)
+    scenario = load(settings.scenario, settings.seed)
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    start_ns = int(midnight.timestamp()) * SECOND_NS + int(scenario.start_h * HOUR_NS)
+    planned = plan(scenario, start_ns)
+    return _Cast(
+        settings.speed or scenario.speed,
+        start_ns,
+        planned.records,
+        planned,
+        None,
+        len(scenario.patients),
+        len(planned.devices),
+    )
+
+
+async def run_demo(settings: DemoSettings, say: Say) -> dict[str, Any]:
+    """Run it to its end.
+
+    Args:
+        settings: What is shown.
+        say: Prints a line for people.
+
+    Returns:
+        The closing summary; `summary["promise"]` says in words what did not hold, "" where everything did.
+
+    Raises:
+        WardFailedError: If a part could not go on.
+        ScenarioError, RecordingError: If what should be played cannot be read.
+    """
+    began = time.monotonic()
+    cast = _cast(settings)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stopped.set)
+    with tempfile.TemporaryDirectory(prefix="teleward-demo-") as folder:
+        clock = WardClock(cast.speed, cast.start_ns)
+        page = None
+        if not settings.headless:
+            page = ConsoleSettings(host=settings.host, port=settings.port, title="Demo ward", volatile=True)
+        process = WardProcess(WardProcessSettings(Path(folder) / "ward.sqlite", console=page), clock, cast.said)
+        async with process as ward:
+            _greet(settings, cast, ward, time.monotonic() - began, say)
+            senders = await ward.publisher()
+            playing, truth = _play(cast, senders, clock, settings)
+            await _until_over(playing, ward, stopped, settings.minutes)
+            say("stopping: devices first, then what they have sent is judged and kept")
+            await _end(cast, playing, ward, senders)
+            return await closing_summary(
+                ward, cast.plan, truth(), accounts(cast, clock.now_ns()), clock, time.monotonic() - began
+            )
+
+
+def _greet(settings: DemoSettings, cast: _Cast, ward: WardProcess, took_s: float, say: Say) -> None:
+    what = f"recording {settings.recording}" if settings.recording else f"scenario {settings.scenario}"
+    say(f"ward up in {took_s:.1f} s: {cast.patients} patients, {cast.devices} devices, {what}, {cast.speed:g} x time")
+    say("volatile: brokers and store live in this process and forget everything when it ends")
+    say("research software, not a medical device")
+    if ward.console is not None:
+        password = ward.console.make_account("demo")
+        say(f"\n  page      {ward.page}")
+        say("  user      demo")
+        say(f"  password  {password}\n")
+        say("Ctrl-C ends it")
+
+
+def _play(
+    cast: _Cast, senders: Senders, clock: WardClock, settings: DemoSettings
+) -> tuple[asyncio.Task[Any], Callable[[], Truth | None]]:
+    """Start the devices."""
+    if cast.recording is not None:
+        player = Player(cast.recording, senders, clock, marks=False)
+        cast.started.append(player)
+        return asyncio.create_task(player.run()), lambda: None
+    if cast.plan is None:
+        raise ValueError("neither a scenario nor a recording")
+    simulation = Simulation(cast.plan, senders, clock, settings.truth)
+    cast.started.append(simulation)
+    return asyncio.create_task(simulation.run()), lambda: simulation.truth
+
+
+async def _until_over(
+    playing: asyncio.Task[Any], ward: WardProcess, stopped: asyncio.Event, minutes: float | None
+) -> None:
+    """Until Ctrl-C, the end of the time or of what is played, or a part's failure."""
+    waiting = asyncio.create_task(stopped.wait())
+    await asyncio.wait(
+        {waiting, playing, ward.failed},
+        timeout=None if minutes is None else minutes * 60,
+        return_when=asyncio.FIRST_COMPLETED,
+    )
+    waiting.cancel()
+    if ward.failed.done():
+        playing.cancel()
+        await asyncio.gather(playing, return_exceptions=True)
+        await ward.failed
+    if playing.done() and not stopped.is_set():
+        playing.result()
+
+
+async def _end(cast: _Cast, playing: asyncio.Task[Any], ward: WardProcess, senders: Senders) -> None:
+    """Stop the devices, and wait until everything they sent is judged and kept."""
+    for started in cast.started:
+        started.stop()
+    await playing
+    async with asyncio.timeout(DRAIN_S):
+        await ward.drained(senders.published)
+
+
+def accounts(cast: _Cast, now_ns: int) -> list[Account]:
+    """What the devices say of themselves, for the ledger."""
+    if cast.plan is not None:
+        return [
+            Account(
+                device=device.device,
+                at_ns=now_ns,
+                sent=device.counts.readings,
+                queued=tuple((*item.key, item.n) for item in device.queue.waiting()),
+            )
+            for device in cast.plan.devices
+        ]
+    player = cast.started[0]
+    if not isinstance(player, Player):
+        raise TypeError("a recording is played by a player")
+    return [
+        Account(device=device, at_ns=now_ns, sent=counts.acknowledged)
+        for device, counts in player.played.counts.items()
+    ]
