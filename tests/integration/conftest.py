@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
+import ctypes
+import functools
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import pytest
 
-from deploy.embedded import EmbeddedKafka, EmbeddedMqtt, EmbeddedSettings
+from deploy.embedded import EmbeddedKafka, EmbeddedMqtt, EmbeddedSettings, _let_the_cluster_settle
 from transport.kafka import KafkaSettings
 from transport.mqtt import MqttClient, MqttSettings
 from vitals import topics
 
 PARTITIONS = 3
+TEST_TIMEOUT_S = 20.0
 
 Connect = Callable[..., Awaitable[MqttClient]]
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """A test that waits for what never comes fails instead of hanging."""
+    test = getattr(item, "obj", None)
+    if inspect.iscoroutinefunction(test):
+
+        @functools.wraps(test)
+        async def in_time(*args: object, **kwargs: object) -> None:
+            async with asyncio.timeout(TEST_TIMEOUT_S):
+                await test(*args, **kwargs)
+
+        item.obj = in_time
 
 
 @pytest.fixture
@@ -60,3 +78,64 @@ async def connect(mqtt_broker: EmbeddedMqtt) -> AsyncIterator[Connect]:
             return client
 
         yield make
+
+
+class HandClock:
+    """Ward time that stands until a test moves it."""
+
+    def __init__(self, now_ns: int = 1_700_000_000_000_000_000) -> None:
+        self._now_ns = now_ns
+        self._moved = asyncio.Condition()
+
+    def now_ns(self) -> int:
+        return self._now_ns
+
+    async def sleep_until(self, t_ns: int) -> None:
+        async with self._moved:
+            await self._moved.wait_for(lambda: self._now_ns >= t_ns)
+
+    async def go_on(self, seconds: float) -> None:
+        async with self._moved:
+            self._now_ns += round(seconds * 1e9)
+            self._moved.notify_all()
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+class Trouble:
+    """What a real Kafka does on bad days, asked of the embedded cluster."""
+
+    def __init__(self, cluster: EmbeddedKafka) -> None:
+        self._library = cluster._library
+        self._cluster = ctypes.c_void_p(cluster._cluster)
+
+    async def slow(self, milliseconds: int) -> None:
+        """Every answer takes so long; 0 is as quick as can be."""
+        await self._ask("rd_kafka_mock_broker_set_rtt", 1, milliseconds)
+
+    async def down(self) -> None:
+        """No connection is taken, those that are there break."""
+        await self._ask("rd_kafka_mock_broker_set_down", 1)
+
+    async def up(self) -> None:
+        await self._ask("rd_kafka_mock_broker_set_up", 1)
+
+    async def refuse_produce(self, error: int) -> None:
+        """Answer the next produce request with an error code of Kafka's."""
+        errors = (ctypes.c_int * 1)(error)
+        await self._ask("rd_kafka_mock_push_request_errors_array", ctypes.c_int16(0), ctypes.c_size_t(1), errors)
+
+    async def _ask(self, name: str, *arguments: object) -> None:
+        def call() -> None:
+            _let_the_cluster_settle()
+            getattr(self._library, name)(self._cluster, *arguments)
+
+        await asyncio.to_thread(call)
+
+
+@pytest.fixture
+def trouble(kafka_cluster: EmbeddedKafka) -> Trouble:
+    return Trouble(kafka_cluster)
