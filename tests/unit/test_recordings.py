@@ -1,9 +1,7 @@
 """Recordings on disk: every format, there and back, and a sentence for every way to be bad."""
 
 import logging
-import os
 import sys
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -278,18 +276,10 @@ def test_without_the_wfdb_package_the_sentence_says_what_to_install(file, monkey
         open_recording(file("s.hea", "s 1 1 1\n"))
 
 
-@pytest.fixture(scope="module")
-def data():
-    folder = Path(os.environ.get("TELEWARD_DATA", "../shared/data"))
-    if not folder.is_dir():
-        pytest.skip(f"recordings are not at {folder}: set TELEWARD_DATA")
-    return folder
-
-
 @pytest.mark.data
-def test_the_challenges_stays_are_read_whole(data):
-    read = open_recording(data / "physionet2019", labs=False)
-    column = pq.read_table(data / "physionet2019" / "dev.parquet", columns=["patient_id", "HR", "Temp"])
+def test_the_challenges_stays_are_read_whole(data_dir):
+    read = open_recording(data_dir / "physionet2019", labs=False)
+    column = pq.read_table(data_dir / "physionet2019" / "dev.parquet", columns=["patient_id", "HR", "Temp"])
     assert read.rows == len(column)
     assert read.patients[:2] == ("1", "2")
     for name, sign in (("HR", Sign.HR), ("Temp", Sign.TEMP_C)):
@@ -302,16 +292,16 @@ def test_the_challenges_stays_are_read_whole(data):
 
 @pytest.mark.data
 @pytest.mark.parametrize("name, patients, period_s", [("mimic2_challenge2009", 46, 60), ("mimic2_numerics", 2, 60)])
-def test_the_minute_by_minute_stays_are_recordings(data, name, patients, period_s):
-    (file,) = (data / name).glob("dev.*")
+def test_the_minute_by_minute_stays_are_recordings(data_dir, name, patients, period_s):
+    (file,) = (data_dir / name).glob("dev.*")
     read = open_recording(file)
     assert len(read.patients) == patients
     assert (read.cadence_ns()[:, Sign.HR] == period_s * SECOND_NS).all()
 
 
 @pytest.mark.data
-def test_the_wrist_bands_skin_temperature_is_no_body_temperature(data):
-    read = open_recording(data / "wearable_exam_stress" / "dev.parquet")
+def test_the_wrist_bands_skin_temperature_is_no_body_temperature(data_dir):
+    read = open_recording(data_dir / "wearable_exam_stress" / "dev.parquet")
     assert read.unknown == ("skin_temp_c",)
     assert set(read.signs) == {Sign.HR}
     assert (read.cadence_ns()[:, Sign.HR] == SECOND_NS).all()

@@ -1,0 +1,569 @@
+"""What every store must pass, and what SQLite must besides."""
+
+import sqlite3
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from transport.stores.base import Batch, BlockRecord, Counts, HopWindow, RefusalRecord, StoredEvent, StoreUnavailable
+from transport.stores.sqlite import SqliteSettings, SqliteStore
+from vitals.events import AlarmEvent, Frames, Kind, Priority
+from vitals.hops import Histogram, Hop
+from vitals.ledger import Account, Origin, Refusal
+from vitals.reading import Block, Quality
+from vitals.signs import N_SIGNS, Sign
+
+STORES = {"sqlite": lambda folder: SqliteStore(folder / "store.sqlite", SqliteSettings(busy_s=0))}
+ALWAYS = (-(2**62), 2**62)
+
+
+@pytest.fixture(params=list(STORES))
+def open_store(request, tmp_path):
+    """Opens the store under test, each time on the same place."""
+    opened = []
+
+    def make():
+        opened.append(STORES[request.param](tmp_path))
+        return opened[-1]
+
+    yield make
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(open_store):
+    return open_store()
+
+
+def block(*bundles):
+    """Bundles as (patient, device, boot, seq, readings); a reading as (sign, time_ns, value) and perhaps a quality."""
+    patients, devices = (sorted({b[i] for b in bundles}) for i in (0, 1))
+    readings = [(*r, Quality.GOOD)[:4] for b in bundles for r in b[4]]
+    n = np.array([len(b[4]) for b in bundles], np.int64)
+    seq = np.array([b[3] for b in bundles], np.int64)
+    return Block(
+        patients=patients,
+        devices=devices,
+        patient=np.array([patients.index(b[0]) for b in bundles], np.int64),
+        device=np.array([devices.index(b[1]) for b in bundles], np.int64),
+        boot=np.array([b[2] for b in bundles], np.int64),
+        seq=seq,
+        sent_ns=seq + 100,
+        received_ns=seq + 1000,
+        n=n,
+        n_before=seq * 10,
+        refused=np.zeros(len(bundles), np.int64),
+        battery_pct=np.full(len(bundles), -1.0),
+        queued=np.zeros(len(bundles), np.int64),
+        offsets=np.concatenate([[0], np.cumsum(n)]),
+        sign=np.array([r[0] for r in readings], np.uint8),
+        quality=np.array([r[3] for r in readings], np.uint8),
+        value=np.array([r[2] for r in readings], np.float64),
+        time_ns=np.array([r[1] for r in readings], np.int64),
+    )
+
+
+def batch(offset, *bundles):
+    return Batch(blocks=[BlockRecord(Origin("input", 0, offset), block(*bundles))])
+
+
+def rate(store, patient="p"):
+    """Instants and values of a patient's heart rate."""
+    series = store.series(patient, [Sign.HR], *ALWAYS)[Sign.HR]
+    return list(zip(series.time_ns.tolist(), series.value.tolist(), strict=True))
+
+
+def ledger_row(store, device="dev"):
+    return next(row for row in store.ledger().rows() if row.device == device)
+
+
+def event(n, name="raised", patient="p", raised_ns=100, at_ns=None):
+    alarm = f"{patient}:hr-high:{raised_ns}"
+    return AlarmEvent(
+        event_id=f"{alarm}:{n}",
+        alarm_id=alarm,
+        n=n,
+        patient=patient,
+        rule="hr-high",
+        rule_version="1",
+        kind=Kind.PHYSIOLOGICAL,
+        priority=Priority.HIGH,
+        event=name,
+        at_ns=raised_ns + n if at_ns is None else at_ns,
+        cause=f"because of {n}",
+        state={"closed": name == "closed"},
+    )
+
+
+def frames(end_ns=60, patients=("p", "q"), detectors=("ewma",), scale=1.0):
+    n = len(patients)
+    value = np.arange(n * N_SIGNS, dtype=np.float64).reshape(n, N_SIGNS) * scale
+    value[0, 0] = np.nan
+    return Frames(
+        start_ns=end_ns - 60,
+        end_ns=end_ns,
+        patients=list(patients),
+        value=value,
+        measured=~np.isnan(value),
+        age_ns=np.arange(n * N_SIGNS).reshape(n, N_SIGNS) - 1,
+        low=np.arange(n * 4.0).reshape(n, 4),
+        high=np.arange(n * 4.0).reshape(n, 4) + 1,
+        missing=np.arange(n),
+        detector=np.linspace(0, 1, n * len(detectors)).reshape(n, len(detectors)),
+        detectors=detectors,
+        closed_by_ns=end_ns + 10,
+    )
+
+
+def window(at_ns=1000):
+    times = Histogram()
+    times.record_many(np.arange(1, 100) * 10_000)
+    return HopWindow("bridge", Hop.INGEST, at_ns, times)
+
+
+EVERYTHING = Batch(
+    blocks=batch(5, ("p", "dev", 1, 0, [(Sign.HR, 10, 80.0), (Sign.SPO2, 10, 97.5)])).blocks,
+    refusals=[RefusalRecord(Origin("quarantine", 0, 3), Refusal(device="dev", boot=1, seq=1, n=4, n_before=2))],
+    frames=[frames()],
+    events=[StoredEvent(event(1), {"measured": 10, "emitted": 30})],
+    hops=[window()],
+    settled=[Origin("input", 0, 6)],
+)
+
+
+def test_a_fresh_store_is_ready_and_empty(store):
+    assert store.ready().ready
+    assert store.counts() == Counts()
+    assert store.patients() == []
+    assert store.ledger().rows() == []
+    assert store.alarm_events() == store.open_alarms() == store.hops(*ALWAYS) == []
+    assert store.settled("input", 0) is None
+
+
+def test_of_somebody_unknown_there_is_nothing(store):
+    store.write(EVERYTHING)
+    assert rate(store, "nobody") == []
+    assert len(store.last(["nobody"]).patient) == 0
+    assert len(store.frames("nobody", *ALWAYS).end_ns) == 0
+    assert store.alarm_events("nobody") == store.open_alarms("nobody") == []
+
+
+def test_an_empty_batch_changes_nothing(store):
+    store.write(Batch())
+    assert store.counts() == Counts()
+
+
+def test_readings_come_back_as_they_were(store):
+    store.write(
+        batch(
+            0,
+            ("p", "dev", 1, 0, [(Sign.HR, 20, 81.25), (Sign.HR, 10, 80.0), (Sign.SPO2, 10, 45.0, Quality.DOUBTFUL)]),
+            ("q", "other", 1, 7, [(Sign.HR, 10, 60.0)]),
+            ("p", "other", 1, 8, [(Sign.HR, 10, 79.0, Quality.POOR)]),
+        )
+    )
+    found = store.series("p", [Sign.HR, Sign.SPO2, Sign.RESP], *ALWAYS)
+    hr = found[Sign.HR]
+    assert hr.time_ns.tolist() == [10, 10, 20]
+    assert hr.value.tolist() == [80.0, 79.0, 81.25]
+    assert hr.quality.tolist() == [Quality.GOOD, Quality.POOR, Quality.GOOD]
+    assert [hr.devices[i] for i in hr.device] == ["dev", "other", "dev"]
+    assert hr.received_ns.tolist() == [1000, 1008, 1000]
+    assert found[Sign.SPO2].quality.tolist() == [Quality.DOUBTFUL]
+    assert len(found[Sign.RESP].value) == 0
+    assert store.patients() == ["p", "q"]
+    assert store.counts().readings == 5
+
+
+def test_a_reading_without_a_value_stays_one(store):
+    store.write(batch(0, ("p", "dev", 1, 0, [(Sign.SPO2, 10, np.nan, Quality.NO_CONTACT)])))
+    found = store.series("p", [Sign.SPO2], *ALWAYS)[Sign.SPO2]
+    assert np.isnan(found.value).tolist() == [True]
+    assert found.quality.tolist() == [Quality.NO_CONTACT]
+    assert np.isnan(store.last().value).tolist() == [True]
+
+
+def test_a_range_holds_its_start_and_not_its_end(store):
+    store.write(batch(0, ("p", "dev", 1, 0, [(Sign.HR, t, float(t)) for t in (9, 10, 11, 12)])))
+    assert store.series("p", [Sign.HR], 10, 12)[Sign.HR].time_ns.tolist() == [10, 11]
+
+
+def test_times_and_numbers_keep_every_bit(store):
+    time_ns, boot = 1_700_000_000_123_456_789, 1_700_000_000
+    store.write(batch(0, ("p", "dev", boot, 0, [(Sign.TEMP_C, time_ns, 38.05), (Sign.TEMP_C, time_ns + 1, 0.1 + 0.2)])))
+    found = store.series("p", [Sign.TEMP_C], *ALWAYS)[Sign.TEMP_C]
+    assert found.time_ns.tolist() == [time_ns, time_ns + 1]
+    assert found.value.tolist() == [38.05, 0.1 + 0.2]
+
+
+def test_the_newest_reading_of_each_sign_is_told_whenever_it_comes(store):
+    store.write(
+        batch(0, ("p", "dev", 1, 1, [(Sign.HR, 20, 82.0), (Sign.HR, 30, 83.0)]), ("q", "x", 1, 0, [(Sign.HR, 5, 1)]))
+    )
+    store.write(batch(1, ("p", "dev", 1, 0, [(Sign.HR, 10, 81.0), (Sign.SPO2, 10, 97.0)])))  # late
+    last = store.last()
+    told = list(
+        zip(last.patient, last.sign.tolist(), last.time_ns.tolist(), last.value.tolist(), last.device, strict=True)
+    )
+    assert told == [("p", Sign.HR, 30, 83.0, "dev"), ("p", Sign.SPO2, 10, 97.0, "dev"), ("q", Sign.HR, 5, 1.0, "x")]
+    assert store.last(["q"]).patient == ["q"]
+
+
+def test_writing_everything_twice_changes_nothing(store):
+    def all_of_it():
+        return (
+            store.counts(),
+            rate(store),
+            store.ledger().rows(),
+            store.alarm_events(),
+            store.open_alarms(),
+            [(w.at_ns, w.histogram.to_bytes()) for w in store.hops(*ALWAYS)],
+            store.frames("p", *ALWAYS).value.tobytes(),
+            store.last().time_ns.tolist(),
+            store.settled("input", 0),
+        )
+
+    store.write(EVERYTHING)
+    once = all_of_it()
+    assert once[0] == Counts(readings=2, frames=2, events=1, hops=1)
+    store.write(EVERYTHING)
+    assert all_of_it() == once
+
+
+def test_of_two_equal_readings_the_first_stands_and_the_second_is_a_duplicate(store):
+    store.write(batch(0, ("p", "dev", 1, 0, [(Sign.HR, t, 80.0) for t in range(10)])))
+    store.write(batch(1, ("p", "dev", 1, 1, [(Sign.HR, 9, 99.0), (Sign.HR, 10, 81.0)])))
+    assert rate(store)[-2:] == [(9, 80.0), (10, 81.0)]
+    row = ledger_row(store)
+    assert (row.sent, row.stored, row.duplicate, row.remainder) == (12, 11, 1, 0)
+
+
+def test_equal_readings_of_one_bundle_or_of_one_batch_are_duplicates_too(store):
+    store.write(
+        batch(
+            0,
+            ("p", "dev", 1, 0, [(Sign.HR, t, 80.0) for t in range(8)] + [(Sign.HR, 0, 81.0), (Sign.HR, 0, 82.0)]),
+            ("p", "dev", 1, 1, [(Sign.HR, 1, 83.0), (Sign.HR, 20, 84.0)]),
+        )
+    )
+    row = ledger_row(store)
+    assert (row.sent, row.stored, row.duplicate, row.remainder) == (12, 9, 3, 0)
+    assert rate(store)[:2] == [(0, 80.0), (1, 80.0)]
+
+
+def test_the_same_bundle_from_another_record_is_a_repeated_delivery(store):
+    bundle = ("p", "dev", 1, 0, [(Sign.HR, 1, 80.0), (Sign.HR, 2, 81.0)])
+    store.write(batch(0, bundle))
+    store.write(batch(1, bundle))
+    row = ledger_row(store)
+    assert (row.sent, row.stored, row.duplicate, row.remainder) == (4, 2, 2, 0)
+
+
+def test_a_batch_again_gives_the_same_ledger_even_after_what_followed(store):
+    first = batch(0, ("p", "dev", 1, 0, [(Sign.HR, t, 80.0) for t in range(10)]))
+    second = batch(1, ("p", "dev", 1, 1, [(Sign.HR, 0, 80.0), (Sign.HR, 11, 80.0)]))
+    store.write(first)
+    store.write(second)
+    rows = store.ledger().rows()
+    store.write(second)
+    store.write(first)
+    store.write(Batch(blocks=[*first.blocks, *second.blocks]))
+    assert store.ledger().rows() == rows
+
+
+def test_two_devices_may_measure_the_same_at_the_same_instant(store):
+    store.write(batch(0, ("p", "a", 1, 0, [(Sign.HR, 1, 80.0)]), ("p", "b", 1, 0, [(Sign.HR, 1, 81.0)])))
+    assert [(row.device, row.stored, row.duplicate) for row in store.ledger().rows()] == [("a", 1, 0), ("b", 1, 0)]
+
+
+def test_the_ledger_names_a_gap_and_knows_the_quarantine(store):
+    store.write(batch(0, ("p", "dev", 1, 0, [(Sign.HR, t, 80.0) for t in range(10)])))
+    store.write(batch(1, ("p", "dev", 1, 3, [(Sign.HR, t, 80.0) for t in range(30, 40)])))
+    refusal = Refusal(device="dev", boot=1, seq=1, n=10, n_before=10)
+    store.write(Batch(refusals=[RefusalRecord(Origin("quarantine", 0, 0), refusal)]))
+    row = ledger_row(store)
+    assert (row.stored, row.quarantined, row.remainder, row.first_missing) == (20, 10, 10, (1, 2))
+    ledger = store.ledger()
+    ledger.account(Account(device="dev", at_ns=1, queued=((1, 2, 10),)))
+    assert ledger.rows()[0].closed
+
+
+def test_a_bundle_without_readings_counts_in_the_ledger(store):
+    store.write(batch(0, ("p", "dev", 1, 0, [])))
+    assert ledger_row(store).closed
+    assert store.counts().readings == 0
+
+
+def test_frames_come_back_with_every_bit_and_every_gap(store):
+    store.write(Batch(frames=[frames(120, scale=0.1), frames(60), frames(180, detectors=("ewma", "sepsis"))]))
+    found = store.frames("p", 60, 180)
+    assert found.end_ns.tolist() == [60, 120]
+    assert found.start_ns.tolist() == [0, 60]
+    for i, given_frame in enumerate((frames(60), frames(120, scale=0.1))):
+        for name in ("value", "measured", "age_ns", "low", "high"):
+            np.testing.assert_array_equal(getattr(found, name)[i], getattr(given_frame, name)[0])
+    assert found.missing.tolist() == [0, 0]
+    assert set(found.detectors) == {"ewma"}
+    everything = store.frames("q", *ALWAYS).detectors
+    assert everything["ewma"].tolist() == [1, 1, 2 / 3]
+    assert np.isnan(everything["sepsis"][:2]).all()
+
+
+def test_a_detector_that_could_not_say_stays_silent(store):
+    silent = frames()
+    silent.detector[:] = np.nan
+    store.write(Batch(frames=[silent]))
+    assert np.isnan(store.frames("p", *ALWAYS).detectors["ewma"]).all()
+
+
+def test_frames_without_detectors_are_frames(store):
+    store.write(Batch(frames=[frames(detectors=())]))
+    assert store.frames("p", *ALWAYS).detectors == {}
+
+
+def test_alarm_events_come_by_time_with_their_stamps(store):
+    events = [event(2, "acknowledged"), event(1), event(1, patient="q", raised_ns=50)]
+    store.write(Batch(events=[StoredEvent(e, {"emitted": e.n}) for e in events]))
+    assert [e.event.event_id for e in store.alarm_events()] == [
+        "q:hr-high:50:1",
+        "p:hr-high:100:1",
+        "p:hr-high:100:2",
+    ]
+    assert [e.stamps for e in store.alarm_events("p")] == [{"emitted": 1}, {"emitted": 2}]
+    assert store.alarm_events("p")[0].event == event(1)
+    assert [e.event.n for e in store.alarm_events(None, 101, 102)] == [1]
+
+
+def test_an_alarm_is_open_until_it_is_closed_in_whatever_order_one_hears_of_it(store):
+    store.write(Batch(events=[StoredEvent(event(1)), StoredEvent(event(2, "returned"))]))
+    store.write(Batch(events=[StoredEvent(event(1, patient="q", raised_ns=7))]))
+    assert [a.alarm_id for a in store.open_alarms()] == ["q:hr-high:7", "p:hr-high:100"]
+    (alarm,) = store.open_alarms("p")
+    assert (alarm.n, alarm.last, alarm.why) == (2, "returned", "because of 1")
+    store.write(Batch(events=[StoredEvent(event(3, "closed"))]))
+    store.write(Batch(events=[StoredEvent(event(2, "returned"))]))
+    assert store.open_alarms("p") == []
+
+
+def test_a_refused_command_opens_no_alarm(store):
+    store.write(Batch(events=[StoredEvent(event(1, "command_refused"))]))
+    assert store.open_alarms() == []
+    assert len(store.alarm_events()) == 1
+
+
+def test_hop_times_come_back_as_histograms(store):
+    store.write(Batch(hops=[window(2000), window(1000)]))
+    found = store.hops(1000, 2000)
+    assert [(w.part, w.hop, w.at_ns) for w in found] == [("bridge", Hop.INGEST, 1000)]
+    assert found[0].histogram.to_bytes() == window().histogram.to_bytes()
+
+
+def test_a_settled_offset_only_moves_on(store):
+    for offset in (6, 9, 4):
+        store.write(Batch(settled=[Origin("input", 2, offset)]))
+    assert store.settled("input", 2) == 9
+    assert store.settled("input", 1) is None
+
+
+def test_a_batch_is_kept_whole_or_not_at_all(store):
+    good = batch(0, ("new-patient", "dev", 1, 0, [(Sign.HR, 1, 80.0)]))
+    broken = frames()
+    broken.low = broken.low[:, :1]
+    with pytest.raises(Exception):  # noqa: B017, PT011  # whichever: a store may notice in its own way
+        store.write(Batch(blocks=good.blocks, frames=[broken]))
+    assert store.counts() == Counts()
+    assert store.ledger().rows() == []
+    store.write(good)
+    assert store.patients() == ["new-patient"]
+
+
+def test_what_was_written_is_there_when_it_is_opened_again(open_store):
+    first = open_store()
+    first.write(EVERYTHING)
+    rows = first.ledger().rows()
+    first.close()
+    again = open_store()
+    assert again.counts() == Counts(readings=2, frames=2, events=1, hops=1)
+    assert again.ledger().rows() == rows
+    again.write(EVERYTHING)
+    assert again.ledger().rows() == rows
+
+
+def test_others_read_while_one_writes(store):
+    seen, failures = [], []
+
+    def read():
+        try:
+            while not seen or seen[-1] < 200:
+                seen.append(store.counts().readings)
+                store.series("p", [Sign.HR], *ALWAYS)
+                store.ledger().rows()
+        except Exception as error:  # noqa: BLE001  # told to the test below
+            failures.append(error)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    for i in range(20):
+        store.write(batch(i, ("p", "dev", 1, i, [(Sign.HR, 10 * i + j, 80.0) for j in range(10)])))
+    reader.join(timeout=60)
+    assert not failures
+    assert seen == sorted(seen)
+    assert all(n % 10 == 0 for n in seen)
+    assert seen[-1] == 200
+
+
+def test_what_is_older_can_be_forgotten_and_the_ledger_keeps_its_sums(store):
+    store.write(
+        batch(0, ("p", "dev", 1, 0, [(Sign.HR, t, 80.0) for t in range(10)]), ("q", "x", 1, 0, [(Sign.HR, 0, 1)]))
+    )
+    closed = [StoredEvent(event(n, name)) for n, name in ((1, "raised"), (2, "closed"))]
+    open_one = [StoredEvent(event(1, patient="q", raised_ns=50)), StoredEvent(event(2, "returned", "q", 50, 300))]
+    store.write(Batch(frames=[frames(5), frames(60)], hops=[window(3), window(30)], events=[*closed, *open_one]))
+    rows = store.ledger().rows()
+    assert store.forget(readings_before_ns=6) == Counts(readings=7, frames=2, hops=1)
+    assert [t for t, _ in rate(store)] == [6, 7, 8, 9]
+    assert store.frames("p", *ALWAYS).end_ns.tolist() == [60]
+    assert store.frames("p", *ALWAYS).detectors["ewma"].tolist() == [0]
+    assert store.last().patient == ["p"]
+    assert store.forget(events_before_ns=102) == Counts()  # closed at 102: not older
+    assert store.forget(events_before_ns=200) == Counts(events=2)
+    assert [a.alarm_id for a in store.open_alarms()] == ["q:hr-high:50"]
+    assert len(store.alarm_events("q")) == 2
+    assert store.ledger().rows() == rows
+    assert store.forget() == Counts()
+
+
+readings = st.lists(
+    st.tuples(
+        st.sampled_from([Sign.HR, Sign.SPO2, Sign.MAP]),
+        st.integers(-5, 5),
+        st.floats(-50, 400) | st.just(float("nan")),
+        st.sampled_from(Quality),
+    ),
+    max_size=6,
+)
+bundles = st.lists(
+    st.tuples(st.sampled_from("pq"), st.sampled_from(["a", "b"]), st.integers(0, 1), st.integers(0, 3), readings),
+    min_size=1,
+    max_size=5,
+)
+
+
+@pytest.mark.parametrize("name", STORES)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(histories=st.lists(bundles, min_size=1, max_size=4), data=st.data())
+def test_what_is_stored_is_what_a_dictionary_would_keep(name, tmp_path_factory, histories, data):
+    store = STORES[name](tmp_path_factory.mktemp("store"))
+    kept, found = {}, {}
+    for offset, history in enumerate(histories):
+        for _ in range(data.draw(st.integers(1, 2))):
+            store.write(batch(offset, *history))
+        for patient, device, _, _, told in history:
+            for sign, time_ns, value, quality in told:
+                kept.setdefault((patient, sign, time_ns, device), (None if np.isnan(value) else value, quality))
+    for patient in "pq":
+        for sign, series in store.series(patient, list(Sign), *ALWAYS).items():
+            columns = (series.time_ns, series.device, series.value, series.quality)
+            for time_ns, device, value, quality in zip(*(c.tolist() for c in columns), strict=True):
+                found[patient, sign, time_ns, series.devices[device]] = (None if np.isnan(value) else value, quality)
+    assert found == kept
+    assert store.counts().readings == len(kept)
+    store.close()
+
+
+# SQLite alone
+
+
+def sqlite_at(folder, **changed):
+    return SqliteStore(folder / "store.sqlite", SqliteSettings(**({"busy_s": 0} | changed)))
+
+
+def test_a_lock_held_by_another_process_is_told_with_when_to_try_again(tmp_path):
+    other = sqlite3.connect(tmp_path / "store.sqlite", isolation_level=None)
+    with sqlite_at(tmp_path) as store:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match="locked") as caught:
+            store.write(EVERYTHING)
+        assert caught.value.retry_after_s > 0
+        assert not store.ready().ready
+        assert "locked" in store.ready().why
+        assert store.counts() == Counts()  # reading goes on
+        other.execute("ROLLBACK")
+        store.write(EVERYTHING)
+        assert store.ready().ready
+    other.close()
+
+
+def test_a_full_disk_is_told_and_the_batch_is_kept_once_there_is_room(tmp_path):
+    many = batch(0, ("p", "dev", 1, 0, [(Sign.HR, t, 80.0) for t in range(20_000)]))
+    with sqlite_at(tmp_path, max_pages=60) as store:
+        with pytest.raises(StoreUnavailable, match="full") as caught:
+            store.write(many)
+        assert caught.value.retry_after_s >= 5
+        assert store.counts() == Counts()
+        assert store.ledger().rows() == []
+    with sqlite_at(tmp_path) as store:
+        store.write(many)
+        assert store.counts().readings == 20_000
+
+
+def test_a_place_that_cannot_be_opened_is_told(tmp_path):
+    with pytest.raises(StoreUnavailable, match="unable to open"):
+        SqliteStore(tmp_path / "no such folder" / "store.sqlite")
+    with pytest.raises(StoreUnavailable, match="unable to open"):
+        SqliteStore(tmp_path / "store.sqlite", read_only=True)
+
+
+def test_a_store_opened_for_reading_changes_nothing(tmp_path):
+    with sqlite_at(tmp_path) as store, SqliteStore(tmp_path / "store.sqlite", read_only=True) as reader:
+        store.write(EVERYTHING)
+        assert reader.counts().readings == 2
+        assert reader.ready().ready
+        with pytest.raises(StoreUnavailable, match="reading only"):
+            reader.write(EVERYTHING)
+
+
+def test_a_file_of_another_version_is_refused(tmp_path):
+    sqlite_at(tmp_path).close()
+    other = sqlite3.connect(tmp_path / "store.sqlite")
+    other.execute("PRAGMA user_version = 99")
+    other.close()
+    with pytest.raises(ValueError, match="version 99"):
+        sqlite_at(tmp_path)
+
+
+def test_a_closed_store_is_not_ready(tmp_path):
+    store = sqlite_at(tmp_path)
+    store.close()
+    assert not store.ready().ready
+
+
+def test_settings_out_of_range_are_refused():
+    with pytest.raises(ValueError, match="busy_s=-1"):
+        SqliteSettings(busy_s=-1)
+
+
+def test_facts_that_were_added_up_say_the_same_as_one_by_one(tmp_path):
+    batches = [
+        batch(0, ("p", "dev", 1, 0, [(Sign.HR, 0, 80.0)] * 10)),
+        batch(1, ("p", "dev", 1, 2, [(Sign.HR, 2, 80.0)] * 10)),
+        batch(2, ("p", "dev", 1, 2, [(Sign.HR, 2, 80.0)] * 10)),
+        Batch(refusals=[RefusalRecord(Origin("quarantine", 0, 0), Refusal(device="dev", boot=1, seq=1))]),
+        Batch(settled=[Origin("input", 0, 3)]),
+        batch(0, ("p", "dev", 1, 0, [(Sign.HR, 0, 80.0)] * 10)),
+        batch(3, ("p", "dev", 1, 3, [(Sign.HR, 2, 80.0)] * 10)),
+    ]
+    rows = []
+    for fold_at in (1, 3, 1000):
+        folder = tmp_path / str(fold_at)
+        folder.mkdir()
+        with sqlite_at(folder, fold_at=fold_at) as store:
+            for one in batches:
+                store.write(one)
+            rows.append(store.ledger().rows())
+    assert rows[0] == rows[1] == rows[2]
+    assert (rows[0][0].sent, rows[0][0].quarantined, rows[0][0].remainder) == (50, 10, 0)
