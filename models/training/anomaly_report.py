@@ -1,0 +1,1 @@
+"""Evaluation of an anomaly artifact; to be filled."""
