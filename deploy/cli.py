@@ -207,6 +207,7 @@ def _positive(text: str, name: str) -> float:
 def main() -> None:
     """Run a command; what goes wrong ends in a sentence that says what to do."""
     from deploy.embedded import EmbeddedBrokerError
+    from deploy.registry import RegistryError
     from deploy.ward_process import WardFailedError
 
     known = (
@@ -214,6 +215,7 @@ def main() -> None:
         EmbeddedBrokerError,
         PromiseBrokenError,
         RecordingError,
+        RegistryError,
         ScenarioError,
         WardFailedError,
         OSError,

@@ -15,11 +15,13 @@ class WardClock:
 
     Attributes:
         speed: Seconds of ward time in a second of the wall; 1 on a ward.
-        start_ns: Ward time at its making; the wall's time by default.
+        start_ns: Ward time at its start; the wall's time by default.
+        waiting: True lets it stand at `start_ns` until `begin`.
     """
 
     speed: float = 1.0
     start_ns: int = field(default_factory=time.time_ns)
+    waiting: bool = False
     _zero: int = field(default_factory=time.monotonic_ns)
 
     def __post_init__(self) -> None:
@@ -27,15 +29,21 @@ class WardClock:
         if not self.speed > 0:
             raise ValueError(f"speed is {self.speed}, must be above 0")
 
+    def begin(self) -> None:
+        """Let a waiting clock run: everything that lives by it is ready."""
+        self._zero, self.waiting = time.monotonic_ns(), False
+
     def now_ns(self) -> int:
         """Nanoseconds UTC of ward time."""
+        if self.waiting:
+            return self.start_ns
         passed = time.monotonic_ns() - self._zero
         return self.start_ns + (passed if self.speed == 1 else int(passed * self.speed))
 
     async def sleep_until(self, t_ns: int) -> None:
         """Return when ward time has reached `t_ns`; at once where it has already."""
         while (left := t_ns - self.now_ns()) > 0:
-            await asyncio.sleep(left / self.speed / 1e9)
+            await asyncio.sleep(0.05 if self.waiting else left / self.speed / 1e9)
 
 
 @dataclass(slots=True)
@@ -57,3 +65,8 @@ class MarkedClock:
     def mark(self, now_ns: int) -> None:
         """Time has come to `now_ns`; an older mark changes nothing."""
         self.marked_ns = max(self.marked_ns, now_ns)
+
+    async def sleep_until(self, t_ns: int) -> None:
+        """Return when a mark has come to `t_ns`."""
+        while self.marked_ns < t_ns:
+            await asyncio.sleep(0.005)

@@ -114,7 +114,7 @@ async def run_demo(settings: DemoSettings, say: Say) -> dict[str, Any]:
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stopped.set)
     with tempfile.TemporaryDirectory(prefix="teleward-demo-") as folder:
-        clock = WardClock(cast.speed, cast.start_ns)
+        clock = WardClock(cast.speed, cast.start_ns, waiting=True)
         page = None
         if not settings.headless:
             page = ConsoleSettings(host=settings.host, port=settings.port, title="Demo ward", volatile=True)
@@ -122,6 +122,7 @@ async def run_demo(settings: DemoSettings, say: Say) -> dict[str, Any]:
         async with process as ward:
             _greet(settings, cast, ward, time.monotonic() - began, say)
             senders = await ward.publisher()
+            clock.begin()
             playing, truth = _play(cast, senders, clock, settings)
             await _until_over(playing, ward, stopped, settings.minutes)
             say("stopping: devices first, then what they have sent is judged and kept")
@@ -164,16 +165,10 @@ async def _until_over(
 ) -> None:
     """Until Ctrl-C, the end of the time or of what is played, or a part's failure."""
     waiting = asyncio.create_task(stopped.wait())
-    await asyncio.wait(
-        {waiting, playing, ward.failed},
-        timeout=None if minutes is None else minutes * 60,
-        return_when=asyncio.FIRST_COMPLETED,
-    )
-    waiting.cancel()
-    if ward.failed.done():
-        playing.cancel()
-        await asyncio.gather(playing, return_exceptions=True)
-        await ward.failed
+    try:
+        await ward.unless_failed(waiting, playing, timeout_s=None if minutes is None else minutes * 60)
+    finally:
+        waiting.cancel()
     if playing.done() and not stopped.is_set():
         playing.result()
 

@@ -211,6 +211,20 @@ class WardProcess:
 
         self._exit.push_async_callback(end)
 
+    async def unless_failed(self, *work: asyncio.Future[Any], timeout_s: float | None = None) -> None:
+        """Wait until one of some futures is done or the time is over; a part that fails meanwhile ends them all.
+
+        Raises:
+            WardFailedError: If a part could not go on.
+        """
+        waits: set[asyncio.Future[Any]] = {*work, self.failed}
+        await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        if self.failed.done():
+            for future in work:
+                future.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
+            await self.failed
+
     async def drained(self, published: int) -> None:
         """Wait until all that was published up to now is appended, judged and kept.
 
@@ -251,9 +265,9 @@ class WardProcess:
             await self.failed
         await asyncio.sleep(0.02)
 
-    async def publisher(self) -> Senders:
+    async def publisher(self, connections: int = _SENDERS) -> Senders:
         """Connections for simulated devices; they end with the ward."""
-        senders = Senders(self.stack.mqtt_port)
+        senders = Senders(self.stack.mqtt_port, connections)
         await senders.start()
         self._exit.push_async_callback(senders.stop)
         return senders
@@ -276,6 +290,7 @@ class Senders:
 
     Attributes:
         published: Messages that the broker has acknowledged.
+        sent_bytes: Bytes in them.
     """
 
     def __init__(self, port: int, count: int = _SENDERS) -> None:
@@ -284,7 +299,7 @@ class Senders:
             MqttClient(MqttSettings(f"devices-{i}", port=port, session_expiry_s=0, max_in_flight=100))
             for i in range(count)
         ]
-        self.published = 0
+        self.published = self.sent_bytes = 0
 
     async def start(self) -> None:
         """Connect all."""
@@ -300,6 +315,7 @@ class Senders:
         """See `device_sim.ports.Publisher`."""
         await self._clients[topics.partition_of(topic, len(self._clients))].publish(topic, payload)
         self.published += 1
+        self.sent_bytes += len(payload)
 
 
 class _Server(uvicorn.Server):

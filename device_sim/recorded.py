@@ -32,6 +32,8 @@ Instant: TypeAlias = tuple[int, list[tuple[str, bytes]]]
 
 WINDOW_NS: Final = 10 * SECOND_NS
 LATENESS_NS: Final = 10 * SECOND_NS  # the allowed lateness: frames close when the newest tick has passed them by it
+_STRIDE_NS: Final = HOUR_NS
+_WAKE_NS: Final = 48 * HOUR_NS
 BOOT: Final = 0  # the same recording again is the same bundles again, and counts as duplicates
 
 
@@ -137,6 +139,8 @@ def outgoing_at_instants(recording: Recording, encoding: Format) -> Iterator[tup
     for first, end in zip(starts.tolist(), ends.tolist(), strict=True):
         if instant[first] != now_ns:
             yield now_ns, ready
+            for between_ns in _on_the_way(now_ns, int(instant[first])):
+                yield between_ns, []
             now_ns, ready = int(instant[first]), list[Outgoing]()
         device = streams[stream[first]].device
         readings: list[SentReading] = []
@@ -148,6 +152,14 @@ def outgoing_at_instants(recording: Recording, encoding: Format) -> Iterator[tup
         ready.append(Outgoing(device, payload, len(readings)))
     yield now_ns, ready
     yield _closing_ns(now_ns, max(s.cadence_ns for s in streams)), []
+
+
+def _on_the_way(from_ns: int, to_ns: int) -> range:
+    """Instants without bundles that a long gap needs: a receiver that closed all its frames at once would burst.
+
+    After two days nothing of a patient is valid any more and frames bring nothing; the rest of a gap is one step.
+    """
+    return range(from_ns + _STRIDE_NS, min(to_ns, from_ns + _WAKE_NS), _STRIDE_NS)
 
 
 def _reading(sign: Sign, value: float, time_ns: int) -> SentReading:

@@ -75,9 +75,12 @@ class Ewma:
     def step(self, frames: FrameInput, rows: IntArray, state: State) -> Scored:
         """See `vitals.detector.Detector.step`. Only signs measured within the frame move anything."""
         s = self._settings
+        use = frames.measured & _WATCHED & ~np.isnan(frames.value)
+        if not use.any():  # nothing moves, nobody is assessable: most minutes of an hourly recording
+            none = np.full(len(rows), -1, dtype=np.int64)
+            return Scored(np.full(len(rows), np.nan), none, none)
         mean, var, n = state["mean"][rows], state["var"][rows], state["n"][rows]
         up, down = state["up"][rows], state["down"][rows]
-        use = frames.measured & _WATCHED & ~np.isnan(frames.value)
         value = np.where(use, frames.value, 0.0)
         mean = np.where(use & (n == 0), value, mean)
         sd = np.sqrt(np.maximum(var, _FLOOR**2))
