@@ -1,4 +1,4 @@
-"""Ward time: the wall's on a ward, a faster one in the demo, a player's marks in a replay."""
+"""Ward time: the wall's on a ward, a faster one in the demo."""
 
 from __future__ import annotations
 
@@ -44,29 +44,3 @@ class WardClock:
         """Return when ward time has reached `t_ns`; at once where it has already."""
         while (left := t_ns - self.now_ns()) > 0:
             await asyncio.sleep(0.05 if self.waiting else left / self.speed / 1e9)
-
-
-@dataclass(slots=True)
-class MarkedClock:
-    """Ward time that a player's marks move: it stands still between them.
-
-    Attributes:
-        marked_ns: The newest mark.
-        speed: Of no meaning here; hops are told as they are.
-    """
-
-    marked_ns: int = 0
-    speed: float = 1.0
-
-    def now_ns(self) -> int:
-        """The newest mark."""
-        return self.marked_ns
-
-    def mark(self, now_ns: int) -> None:
-        """Time has come to `now_ns`; an older mark changes nothing."""
-        self.marked_ns = max(self.marked_ns, now_ns)
-
-    async def sleep_until(self, t_ns: int) -> None:
-        """Return when a mark has come to `t_ns`."""
-        while self.marked_ns < t_ns:
-            await asyncio.sleep(0.005)

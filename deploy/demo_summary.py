@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from deploy.clock import MarkedClock, WardClock
+from deploy.clock import WardClock
 from deploy.ward_process import WardProcess
 from device_sim import Raised, Truth
 from device_sim.scenario import Plan
@@ -75,7 +75,7 @@ async def closing_summary(
     plan: Plan | None,
     truth: Truth | None,
     accounts: list[Account],
-    clock: WardClock | MarkedClock,
+    clock: WardClock,
     wall_s: float,
 ) -> dict[str, Any]:
     """The JSON object that a run ends with; ``promise`` says what did not hold, "" where everything did."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.clock import MarkedClock, WardClock
+from deploy.clock import WardClock
 from deploy.demo_summary import latency, ledger_summary
 from deploy.replay_ward import Replayed
 from deploy.replay_ward import replay as replay_ward
@@ -103,14 +103,14 @@ async def through_stream(
         The alarm events, and counts, ledger and latency.
     """
     with tempfile.TemporaryDirectory(prefix="teleward-replay-") as folder:
-        clock = MarkedClock()
+        clock = WardClock()  # for stamps alone: time itself comes from the player's marks
         file = store_file or Path(folder) / "replay.sqlite"
         process = WardProcess(WardProcessSettings(file, ticks="marks"), clock, records_of(recording))
         async with process as ward:
             senders = await ward.publisher(1)  # marks and bundles by one connection, in order
             echoes = Echoes(_AHEAD)
             pace = None if speed is None else WardClock(speed, int(recording.time_ns.min()))
-            keeper = _Keeper(ward, senders, echoes, clock, on_progress, recording.readings)
+            keeper = _Keeper(ward, senders, echoes, on_progress, recording.readings)
             player = Player(recording, senders, pace, settled=keeper.settled)
             keeper.player = player
             async with _echo_client(ward, echoes):
@@ -128,7 +128,8 @@ async def through_stream(
                 "readings": played.readings,
                 "refused": ledger["refused"],
                 "ledger": ledger,
-                "latency": latency(ward, 1.0),
+                # What begins with a device's stamp is recorded time, and says nothing of this machine.
+                "latency": {hop: row for hop, row in latency(ward, 1.0).items() if hop not in {"radio", "to_alarm"}},
             }
 
 
@@ -140,18 +141,16 @@ class _Keeper:
         ward: WardProcess,
         senders: Senders,
         echoes: Echoes,
-        clock: MarkedClock,
         on_progress: OnProgress,
         readings: int,
     ) -> None:
-        self._ward, self._senders, self._echoes, self._clock = ward, senders, echoes, clock
+        self._ward, self._senders, self._echoes = ward, senders, echoes
         self._on_progress, self._readings = on_progress, readings
         self._bytes = 0
         self._since_ns = -1
         self.player: Player
 
     async def settled(self, now_ns: int) -> None:
-        self._clock.mark(now_ns)
         self._on_progress(self.player.played.readings, self._readings)
         await self._echoes.settled(now_ns)
         if self._since_ns < 0:

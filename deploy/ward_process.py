@@ -20,7 +20,7 @@ import uvicorn
 from dashboards.console import Console, ConsoleSettings
 from dashboards.feed import CommandSender, ConsoleFeed
 from deploy.alarm_watch import AlarmWatch
-from deploy.clock import MarkedClock, WardClock
+from deploy.clock import WardClock
 from deploy.embedded import EmbeddedSettings, EmbeddedStack
 from deploy.history import StoreHistory
 from ingest.bridge import Bridge
@@ -75,7 +75,7 @@ class WardProcess:
     """
 
     settings: WardProcessSettings
-    clock: WardClock | MarkedClock
+    clock: WardClock
     said: Iterable[RegistryRecord] = ()
     failed: asyncio.Future[None] = field(init=False)
     stack: EmbeddedStack = field(init=False)
