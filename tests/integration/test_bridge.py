@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
+import signal
+import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -447,6 +452,85 @@ class TestBadDays:
             await bridge.stop()
             await run()
             await read_bundles(reader, 1)
+
+
+_BRIDGE = """
+import asyncio, os, time
+from dataclasses import replace
+from ingest.bridge import Bridge
+from ingest.settings import BridgeSettings
+
+class Wall:
+    def now_ns(self):
+        return time.time_ns()
+
+    async def sleep_until(self, t_ns):
+        await asyncio.sleep(max(0.0, (t_ns - time.time_ns()) / 1e9))
+
+async def main():
+    settings = replace(BridgeSettings.from_env(os.environ), tick_ns=50_000_000)
+    async with Bridge(settings, Wall()) as bridge:
+        await bridge.wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_a_bridge_that_is_killed_and_stopped_loses_nothing_and_never_lets_time_pass_a_patient(
+    worn, connect, kafka, mqtt_broker
+):
+    """Each life is stopped for a while and then killed in the middle of its work; the next one takes it up.
+
+    What the broker had acknowledged before an instant stands before the tick of that instant.
+    """
+    environ = {**os.environ, "TELEWARD_MQTT_PORT": str(mqtt_broker.port), "TELEWARD_KAFKA": kafka.bootstrap}
+    session = await connect("bridge", (f"{topics.MQTT_ROOT}/+/+",))  # from here on the broker keeps what comes
+    await session.stop()
+    device = await connect("dev-1")
+    topic, mine = topics.bundle_topic("dev-1"), partition_of("p-1", PARTITIONS)
+    acknowledged_ns: list[int] = []  # by seq
+    appended: set[int] = set()
+    ticks: list[tuple[int, set[int]]] = []  # when, and what stood before it
+
+    async def publish() -> None:
+        await device.publish(topic, payload("dev-1", len(acknowledged_ns)))
+        acknowledged_ns.append(time.time_ns())
+
+    async def read(reader: TopicReader) -> None:
+        for record in await reader.read():
+            appended.update(seq for _, seq in bundles(record))
+            if record.partition == mine and (at := tick_ns(record)) is not None:
+                ticks.append((at, set(appended)))
+
+    async with following(kafka) as reader, AsyncExitStack() as lives:
+        for number in range(3):
+            life = await asyncio.create_subprocess_exec(sys.executable, "-c", _BRIDGE, env=environ)
+            lives.push_async_callback(life.wait)
+            lives.callback(kill, life)
+            enough = len(appended) + 40
+            while len(appended) < enough:
+                await publish()
+                await read(reader)
+            life.send_signal(signal.SIGSTOP)
+            stopped_ns = time.time_ns()
+            while time.time_ns() < stopped_ns + S // 5:  # four ticks
+                await publish()
+            life.send_signal(signal.SIGCONT)
+            while ticks[-1][0] < stopped_ns + S // 5:
+                await read(reader)
+            for _ in range(20):
+                await publish()
+            if number < 2:
+                kill(life)
+        while len(appended) < len(acknowledged_ns):
+            await read(reader)
+    for at_ns, before in ticks:
+        assert {seq for seq, ns in enumerate(acknowledged_ns) if ns < at_ns} <= before
+
+
+def kill(life: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        life.kill()
 
 
 async def settled(kafka: KafkaSettings, count: int) -> list[Record]:
