@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from stream_processors.paging.core import Plan, step
+from stream_processors.paging.core import Plan, next_ns, step
 from stream_processors.paging.policy import DEFAULT, Policies
 from stream_processors.paging.rota import Channel, Person, Rota, Shift, Team
 from stream_processors.paging.state import Decision, Happened, Input, PagerState, Send, Tick
@@ -58,6 +58,11 @@ class WardStub:
             if alarm is not None and alarm.alarm_id == command.alarm_id:
                 return self._say(patient, rule, device, command, now_ns)
         return []
+
+    def next_ns(self) -> int | None:
+        """When a machine next does something by itself."""
+        timers = (alarm.timer_ns() for alarm in self.alarms.values() if alarm is not None)
+        return min((at for at in timers if at is not None), default=None)
 
     def tick(self, now_ns: int) -> list[AlarmEvent]:
         events: list[AlarmEvent] = []
@@ -113,6 +118,16 @@ class Scene:
         out: list[Decision] = []
         while self.now_ns < to_ns:
             self.now_ns = min(self.now_ns + every_ns, to_ns)
+            out += self.events(self.ward.tick(self.now_ns))
+            out += self.say(Tick())
+        return out
+
+    def jump(self, to_ns: int) -> list[Decision]:
+        """Let time go to an instant as the shell does: from one due time to the next."""
+        out: list[Decision] = []
+        while self.now_ns < to_ns:
+            due = [at for at in (next_ns(self.state), self.ward.next_ns()) if at is not None]
+            self.now_ns = min(to_ns, max(self.now_ns, min(due, default=to_ns)))
             out += self.events(self.ward.tick(self.now_ns))
             out += self.say(Tick())
         return out

@@ -6,7 +6,7 @@ import re
 
 import msgspec
 import pytest
-from paging_world import H, M, S, START, Scene, people, rota, sends
+from paging_world import START, H, M, S, Scene, people, rota, sends
 
 from stream_processors.paging import own
 from stream_processors.paging.core import Plan, next_ns, wanted
@@ -17,7 +17,8 @@ from stream_processors.paging.state import Answered, Found, HoldBack, Note, Orde
 def play(table: str, scene: Scene | None = None) -> Scene:
     """Rows of ``time | what happens | who is paged``; between rows time goes on and nobody else may be paged.
 
-    Time is ``m:ss`` from the start. What happens: ``raise RULE LEVEL``, ``end RULE``, ``ack RULE PERSON``, ``hand-on PERSON``, ``fail PERSON``.
+    Time is ``m:ss`` from the start. What happens: ``raise RULE LEVEL``, ``end RULE``, ``ack RULE PERSON``,
+    ``hand-on PERSON``, ``fail PERSON``.
     """
     scene = scene or Scene()
     rows = [[cell.strip() for cell in line.split("|")] for line in table.strip().splitlines()]
