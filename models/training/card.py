@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from models.artifact import Manifest
 
 _TEXT = """# {name} {version}
@@ -43,11 +45,77 @@ features lie further from the training patients' than 99.9 % of validation hours
 
 {numbers}"""
 
+FAILURES = """## Where it fails
+
+- Most alerts are false: read the precision above before showing one to anybody.
+- Over half of the patients with sepsis get no alert in time at 0.3 alerts a patient-day, or get it after a nurse would
+  have seen it: the label itself rests on orders of antibiotics and cultures.
+- In a hospital it was not fitted on, alert rate and calibration shift: set the threshold on local patients and watch
+  the realised rate.
+- The first hours of a stay rest on few measurements; one artefact weighs much there.
+- It is least sure about patients with long stays, for whom the ranking within an hour of stay is weakest.
+- Treatment is invisible to it: vasopressors, ventilation and fever control change the very signs it reads.
+"""
+
 _NO_NUMBERS = """## Numbers
 
 Not evaluated yet. `teleward evaluate` writes a report; on validation patients: hm {hm} (the epoch was chosen there, so
 this flatters).
 """
+
+
+def numbers_of(report: Mapping[str, Any]) -> str:
+    """The results of an evaluation as Markdown: what a card or a page of the documents shows.
+
+    Args:
+        report: As `evaluate_stays` returns it.
+    """
+    budget = report["at_equal_alerts"]["0.3"]
+    rows = [
+        [name, *(_with(s[k]) for k in ("hm", "auroc", "auprc")), _one(report["utility"].get(name)),
+         _with(budget[name]["precision"]), _with(budget[name]["sensitivity"])]
+        for name, s in report["scores"].items()
+    ]  # fmt: skip
+    head = ["score", "hm", "AUROC", "AUPRC", "utility", "precision at 0.3", "sensitivity at 0.3"]
+    groups = [
+        [name, str(g["patients"]), str(g["septic"]), _with(g["hm"]), _with(g["auroc"]), f"{g['ece']:.4f}",
+         f"{g['alerts']['per_day']:.2f}", f"{g['alerts']['sensitivity']:.2f}"]
+        for name, g in report["subgroups"].items()
+    ]  # fmt: skip
+    group_head = ["group", "patients", "septic", "hm", "AUROC", "ECE", "alerts a day", "sensitivity"]
+    own, silent, ratio = report["at_threshold"]["alerts"], report["not_assessable"], report["versus_news2"]
+    return f"""{report["patients"]} patients ({report["septic"]} with sepsis, {report["hours"]} hours), split
+{report["split"]}, hospital {report["hospital"]}; 95 % intervals from {report["bootstraps"]} resamples of patients.
+*hm*: hour-matched AUROC. Precision and sensitivity of alerts at a rate of 0.3 a patient-day set on these patients for every
+score (refractory time 6 h; an alert is true from 12 h before to 3 h after the onset).
+
+{_table(head, rows)}
+Against NEWS2 at that rate: precision x{_with(ratio["precision"], 2)}, sensitivity x{_with(ratio["sensitivity"], 2)}.
+At the artifact's own threshold: {own["per_day"][0]:.2f} alerts a patient-day, precision {_with(own["precision"])},
+sensitivity {_with(own["sensitivity"])}, before the onset {_with(own["before_onset"])}, median lead
+{own["lead_h"][0]:.1f} h. Expected calibration error {report["ece"]:.4f}. Utility: threshold chosen on
+{report["utility"]["threshold_chosen_on"]} patients.
+
+Not assessable: {100 * silent["share_of_hours"]:.1f} % of hours and
+{100 * silent["share_of_septic_window"]:.1f} % of the hours from 12 h before to 3 h after an onset; hm of the assessable hours {_one(silent["hm_assessable"])}, of the others
+{_one(silent["hm_not_assessable"])}.
+
+{_table(group_head, groups)}"""
+
+
+def _one(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _with(value: Sequence[float | None], digits: int = 3) -> str:
+    if any(v is None for v in value):
+        return _one(value[0])
+    return f"{value[0]:.{digits}f} ({value[1]:.{digits}f}–{value[2]:.{digits}f})"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 def card_of(manifest: Manifest, numbers: str | None = None) -> str:

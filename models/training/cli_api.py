@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from models import artifact as artifacts
 from models.sepsis_model import unlikeness
 from models.training import export
-from models.training.card import card_of
+from models.training.card import FAILURES, card_of, numbers_of
 from models.training.datasets import Stays, load, split_of
 from models.training.evaluate import evaluate_stays
 from models.training.fitting import Epoch, FitSettings, Scaling, features_of, fit, new_network, pick_device, predict
@@ -25,7 +26,22 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["TrainSettings", "evaluate", "train_sepsis"]
+__all__ = ["Member", "TrainSettings", "evaluate", "train_sepsis", "write_card"]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One network of an ensemble: what may differ from its neighbours."""
+
+    seed: int
+    alike: float = 0.0
+    """`FitSettings.alike`: some rank for alerts, some within an hour of stay."""
+    crop: float = 0.9
+    """`Augment.crop`."""
+
+    def settings(self, base: FitSettings) -> FitSettings:
+        """The network's own settings."""
+        return replace(base, alike=self.alike, augment=replace(base.augment, crop=self.crop))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +50,8 @@ class TrainSettings:
 
     fit: FitSettings = field(default_factory=FitSettings)
     """How each network is fitted."""
-    seeds: tuple[int, ...] = (0, 1, 2, 3)
-    """One network for each."""
-    offsets: tuple[float, ...] = (0.0,)
-    """`FitSettings.hour_offset` of the networks, in turn."""
+    members: tuple[Member, ...] = (Member(0), Member(1), Member(2), Member(3, alike=1.0))
+    """The ensemble."""
     hospital: str = ""
     """Fit, calibrate and set thresholds on this hospital alone; all when empty."""
     folds: int = 0
@@ -109,6 +123,18 @@ def evaluate(
     return numbers
 
 
+def write_card(artifact: Path, reports: dict[str, dict[str, Any]]) -> None:
+    """Put the results of evaluations into an artifact's card; the checksums follow.
+
+    Args:
+        artifact: Its folder.
+        reports: Heading -> numbers, as `evaluate` returns them.
+    """
+    one = artifacts.load(artifact)
+    text = "\n".join(f"## {heading}\n\n{numbers_of(numbers)}" for heading, numbers in reports.items())
+    artifacts.save(artifact, one.manifest, one.graph, card_of(one.manifest, f"{text}\n{FAILURES}"))
+
+
 def _same_settings(file: Path, settings: TrainSettings) -> None:
     text = json.dumps(asdict(settings), indent=1) + "\n"
     if file.exists() and file.read_text() != text:
@@ -120,9 +146,9 @@ def _members(
     train: Stays, validation: Stays, scaling: Scaling, out: Path, settings: TrainSettings, *, quiet: bool
 ) -> list[SepsisNetwork]:
     members = []
-    for i, seed in enumerate(settings.seeds):
+    for member in settings.members:
+        seed, how = member.seed, member.settings(settings.fit)
         done = out / f"member-{seed}.pt"
-        how = replace(settings.fit, hour_offset=settings.offsets[i % len(settings.offsets)])
         if done.exists():
             net = new_network(how)
             net.load_state_dict(torch.load(done, weights_only=True))
@@ -177,9 +203,9 @@ def _cross_validate(stays: Stays, out: Path, settings: TrainSettings, *, quiet: 
     for k in range(settings.folds):
         train, held = stays.pick(fold != k), stays.pick(fold == k)
         scaling = Scaling.of(features_of(train, settings.fit))
-        how = replace(settings.fit, hour_offset=settings.offsets[0], patience=settings.fit.epochs)
+        how = replace(settings.members[0].settings(settings.fit), patience=settings.fit.epochs)
         with _Bar(how.epochs, k, out / "curves.jsonl", quiet=quiet) as bar:
-            net = fit(train, held, scaling, how, seed=settings.seeds[0], device=pick_device(), report=bar.show)
+            net = fit(train, held, scaling, how, seed=settings.members[0].seed, device=pick_device(), report=bar.show)
         x = scaling.apply(features_of(held, settings.fit))
         scores.append(_quality(predict(net, x, held.lengths).astype(np.float64), held))
     hms = np.array([s["hm"] for s in scores])

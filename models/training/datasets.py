@@ -118,7 +118,7 @@ def split_of(patient: NDArray[np.int64]) -> NDArray[np.str_]:
 class Augment:
     """What is done to a stay each time it is shown."""
 
-    crop: float = 0.5
+    crop: float = 0.9
     """Share of stays that begin at a random hour, so that hours since the start say nothing."""
     longest_h: int = 72
     """Longer stays are shown in part."""

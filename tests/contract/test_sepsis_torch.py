@@ -16,7 +16,7 @@ import torch
 from models import artifact as artifacts
 from models.runtime import Runtime
 from models.sepsis import SepsisModel, score_stays
-from models.training.cli_api import TrainSettings, evaluate, train_sepsis
+from models.training.cli_api import Member, TrainSettings, evaluate, train_sepsis
 from models.training.datasets import CHALLENGE_VITALS, Augment, load, split_of
 from models.training.export import to_onnx
 from models.training.fitting import FitSettings, Scaling, features_of, fit, new_network, predict
@@ -60,7 +60,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run_folder(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
-    train_sepsis(data, out, TrainSettings(fit=QUICK, seeds=(0, 1)), quiet=True)
+    train_sepsis(data, out, TrainSettings(fit=QUICK, members=(Member(0), Member(1, alike=1.0))), quiet=True)
     return out
 
 
@@ -180,12 +180,13 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(data, tmp_path):
 
 def test_a_run_folder_is_not_reused_for_other_settings(data, run_folder):
     with pytest.raises(ValueError, match="other settings"):
-        train_sepsis(data, run_folder, TrainSettings(fit=QUICK, seeds=(5,)), quiet=True)
+        train_sepsis(data, run_folder, TrainSettings(fit=QUICK, members=(Member(5),)), quiet=True)
 
 
 def test_cross_validation_scores_every_fold(data, tmp_path):
     quick = FitSettings(width=8, epochs=1, batch=32)
-    got = train_sepsis(data, tmp_path, TrainSettings(fit=quick, seeds=(0,), folds=3, patients=150), quiet=True)
+    how = TrainSettings(fit=quick, members=(Member(0),), folds=3, patients=150)
+    got = train_sepsis(data, tmp_path, how, quiet=True)
     assert len(got["folds"]) == 3
     assert 0 < got["hm_mean"] < 1
 
