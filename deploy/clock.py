@@ -33,6 +33,10 @@ class WardClock:
         """Let a waiting clock run: everything that lives by it is ready."""
         self._zero, self.waiting = time.monotonic_ns(), False
 
+    def hold(self) -> None:
+        """Let it stand where it is: what was sent is still judged, and nothing falls due meanwhile."""
+        self.start_ns, self.waiting = self.now_ns(), True
+
     def now_ns(self) -> int:
         """Nanoseconds UTC of ward time."""
         if self.waiting:

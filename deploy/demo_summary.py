@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import sys
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -88,7 +89,7 @@ async def closing_summary(
     onsets: dict[str, Any] = {"began": 0, "alarmed": 0}
     false_alarms: list[dict[str, Any]] = []
     if truth is not None and plan is not None:
-        verdict = truth.judge(raised_alarms(events), ward.monitoring.now_ns())
+        verdict = truth.judge(raised_alarms(events), clock.now_ns())
         onsets = {
             "began": len(verdict.began),
             "alarmed": len(verdict.alarmed),
@@ -114,6 +115,7 @@ async def closing_summary(
         "latency": latency(ward, clock.speed),
         "patients": len({row.patient for row in plan.enrolments}) if plan else 0,
         "wall_s": round(wall_s, 1),
+        "cpu_s": round(time.process_time(), 1),
         "memory_mb": memory_mb(),
         "promise": "; ".join(broken),
     }

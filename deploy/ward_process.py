@@ -50,6 +50,7 @@ class WardProcessSettings:
         partitions: Of the input topic.
         ticks: ``clock`` for devices that live in ward time, ``marks`` for a replay.
         console: The page's settings; None runs without a page.
+        ticks_per_s: Most ticks a second of the wall.
         fetch_max_wait_ms: Of every Kafka consumer; the embedded cluster sleeps all of it on an empty fetch.
     """
 
@@ -58,6 +59,7 @@ class WardProcessSettings:
     ticks: Literal["clock", "marks"] = "clock"
     console: ConsoleSettings | None = None
     fetch_max_wait_ms: int = 10
+    ticks_per_s: float = 20.0
 
 
 class WardFailedError(RuntimeError):
@@ -134,6 +136,7 @@ class WardProcess:
                 mqtt=MqttSettings("bridge", port=self.stack.mqtt_port, receive_maximum=100),
                 kafka=kafka,
                 ticks=settings.ticks,
+                ticks_per_s=settings.ticks_per_s,
             ),
             self.clock,
         )
