@@ -129,7 +129,10 @@ class Console:
 
     def on_health(self, told: Mapping[str, Any]) -> None:
         """A part speaks of itself: ``{"part", "status": "ok|slow|down", "text", "at_ns"}``; ``tick_ns`` if it knows."""
-        if self.health.on_health(told, self.monotonic_s()):
+        at_ns = told.get("at_ns")
+        now_ns = self.clock.now_ns()
+        age_s = (now_ns - at_ns) / 1e9 / self.clock.speed if isinstance(at_ns, int) else 0.0
+        if self.health.on_health(told, self.monotonic_s(), age_s):
             self.streams.beat()
 
     def on_tick(self, now_ns: int) -> None:

@@ -41,8 +41,13 @@ class Health:
         if self._tick_ns is None or now_ns > self._tick_ns:
             self._tick_ns, self._tick_s = now_ns, now_s
 
-    def on_health(self, told: Mapping[str, Any], now_s: float) -> bool:
+    def on_health(self, told: Mapping[str, Any], now_s: float, age_s: float = 0.0) -> bool:
         """A part speaks: ``{"part", "status", "text", "at_ns"}``, and ``tick_ns`` where it has seen a tick.
+
+        Args:
+            told: What it says.
+            now_s: Now.
+            age_s: How long ago it said so: words read back from the log are no sign of life.
 
         Returns:
             Whether that changes what the page should say. What is no such message is left alone.
@@ -55,7 +60,7 @@ class Health:
             return False
         before, text = self._parts.get(name), str(told.get("text", ""))
         since_ns = before.since_ns if before and before.status == status else at_ns
-        self._parts[name] = _Part(str(status), text, since_ns, now_s)
+        self._parts[name] = _Part(str(status), text, since_ns, now_s - max(0.0, age_s))
         return before is None or (before.status, before.text) != (status, text)
 
     def problems(self, now_s: float) -> list[dict[str, Any]]:

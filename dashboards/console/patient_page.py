@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from dashboards.console.alarms import AlarmView, fold
+from dashboards.console.alarms import AlarmView, about, fold, worst_first
 from dashboards.console.history import History, HistoryUnavailable, Series
 from dashboards.console.latency import HopTimes
 from dashboards.console.state import PatientView
@@ -55,7 +55,7 @@ async def alarms(view: PatientView, history: History, hop_times: HopTimes) -> Js
     events, note = await _events(view, history)
     folded = _folded(events)
     hops = {event.event_id: hop_times.of(event.event_id) for event in events}
-    still = sorted((a for a in folded if not a.closed), key=lambda a: (a.attended, -a.urgency, a.raised_ns))
+    still = worst_first(alarm for alarm in folded if not alarm.closed)
     over = sorted((a for a in folded if a.closed), key=lambda a: -a.newest.at_ns)
     return {"note": note, "alarms": [full(alarm, hops) for alarm in (*still, *over)]}
 
@@ -71,15 +71,24 @@ async def _events(view: PatientView, history: History) -> tuple[list[AlarmEvent]
     except (HistoryUnavailable, TimeoutError) as error:
         note = f"The store does not answer ({error or 'too slow'}): older alarms and events are not shown."
     by_id = {event.event_id: event for event in (*past, *own)}
-    return sorted(by_id.values(), key=lambda event: (event.alarm_id, event.n)), note
+    return sorted(by_id.values(), key=_place), note
+
+
+def _place(event: AlarmEvent) -> tuple[str, float, bool, int]:
+    """Where an event stands in its alarm's story: a refused command right after what its person had not seen."""
+    refused = event.event == "command_refused"
+    newest = event.state.get("n")
+    n = event.n if not refused else newest if isinstance(newest, int) else float("inf")
+    return about(event), n, refused, event.at_ns
 
 
 def _folded(events: list[AlarmEvent]) -> list[AlarmView]:
     alarms: dict[str, AlarmView] = {}
     for event in events:
-        alarm = fold(alarms.get(event.alarm_id), event)
+        name = about(event)
+        alarm = fold(alarms.get(name), event)
         if alarm is not None:
-            alarms[event.alarm_id] = alarm
+            alarms[name] = alarm
     return list(alarms.values())
 
 

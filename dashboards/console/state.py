@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from dashboards.console.alarms import AlarmView, fold
+from dashboards.console.alarms import AlarmView, about, fold, worst_first
 from dashboards.console.window import Window
 from vitals.align import AlignSettings
 from vitals.events import SCORES, AlarmEvent, Frames
@@ -92,9 +92,8 @@ class PatientView:
 
     @property
     def open_alarms(self) -> list[AlarmView]:
-        """Worst first: unattended before attended, then by urgency, then the longest standing."""
-        alarms = [alarm for alarm in self.alarms.values() if not alarm.closed]
-        return sorted(alarms, key=lambda a: (a.attended, -a.urgency, a.raised_ns, a.newest.alarm_id))
+        """Worst first, see `worst_first`."""
+        return worst_first(alarm for alarm in self.alarms.values() if not alarm.closed)
 
     @property
     def watching(self) -> Literal["admitted", "paused", "discharged"]:
@@ -146,12 +145,12 @@ class ConsoleState:
         if len(self._event_ids) > _REPEATS_KEPT:
             self._event_ids.popitem(last=False)
         view = self.patients.get(event.patient)
-        known = view.alarms.get(event.alarm_id) if view else None
-        alarm = fold(known, event)
+        name = about(event)
+        alarm = fold(view.alarms.get(name) if view else None, event)
         if alarm is None:  # refused, about an alarm that is not there: the person is told, no patient is made of it
             return True
         view = self.patient(event.patient)
-        view.alarms[event.alarm_id] = alarm
+        view.alarms[name] = alarm
         view.version += 1
         if alarm.closed:
             _forget_closed(view)

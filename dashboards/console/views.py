@@ -18,7 +18,7 @@ from dashboards.console.state import MeasureView, PatientView
 from vitals.events import AlarmEvent, Evidence, ScoreEvidence
 from vitals.rules import RULES, Rule, Subject, with_limit
 from vitals.scores import NEWS2_ROWS, NEWS2_SPO2
-from vitals.signs import HOUR_NS, MEASURE_OF, SIGNS, Measure
+from vitals.signs import HOUR_NS, MEASURE_OF, SECOND_NS, SIGNS, Measure
 
 Json: TypeAlias = dict[str, Any]
 _SPARKED: Final = (Measure.RATE, Measure.SPO2, Measure.RESP, Measure.TEMP_C, Measure.SBP)
@@ -107,11 +107,12 @@ def brief(alarm: AlarmView) -> Json:
         "rule": newest.rule,
         "title": words.rule_title(newest.rule, newest.level),
         "means": words.rule_words(newest.rule),
-        "cause": why.cause,
+        "cause": words.cause(why.cause),
         "kind": newest.kind.value,
         "priority": newest.priority.value,
         "condition": alarm.condition,
         "raised": ms(alarm.raised_ns),
+        "due": ms(newest.due_ns),
         "unobserved": ms(alarm.unobserved_since_ns),
         "acknowledged": _said(alarm.acknowledged),
         "shelf": _said(alarm.shelf),
@@ -147,10 +148,10 @@ def step(event: AlarmEvent, hops: list[Json]) -> Json:
         "at": ms(event.at_ns),
         "event": event.event,
         "words": words.happened(event),
-        "cause": event.cause,
+        "cause": words.cause(event.cause),
         "priority": event.priority.value,
         "by": event.by,
-        "due": ms(event.due_ns),
+        "note": event.state.get("note", ""),
         "delayed": event.delayed,
         "device": event.device,
         "evidence": [_evidence(piece) for piece in event.evidence],
@@ -184,8 +185,10 @@ def _may(rule: Rule, alarm: AlarmView) -> Json:
     floor = rule.on_floor_list and alarm.newest.priority.value == "high"
     return {
         "shelve": rule.shelvable and not floor,
+        "expect": not rule.momentary,
         "why_not": "An alarm of high priority on the ward's floor list cannot be shelved." if floor else "",
-        "shelf_max_s": rule.shelf_max_ns // 1_000_000_000,
+        "shelf_max_s": rule.shelf_max_ns // SECOND_NS,
+        "expect_max_s": rule.expect_max_ns[alarm.newest.priority] // SECOND_NS,
         "measure": words.SLUGS[rule.measure] if rule.measure is not None else None,
         "label": rule.measure.label if rule.measure is not None else "",
         "unit": words.measure_unit(rule.measure) if rule.measure is not None else "",

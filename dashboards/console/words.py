@@ -47,11 +47,8 @@ _HAPPENED: Final[dict[str, str]] = {
     "shelved": "Shelved",
     "unshelved": "Shelf ended",
     "expecting": "Improvement expected",
-    "expectation_met": "Improved as expected",
-    "expectation_missed": "Did not improve as expected",
     "closed": "Closed",
     "command_refused": "Command refused",
-    "missed_event": "Sent late by the device, for review",
 }
 
 
@@ -134,6 +131,14 @@ def happened(event: AlarmEvent) -> str:
     """What an event is, in words: ``Acknowledged by imre``."""
     words = _HAPPENED.get(event.event, event.event)
     return f"{words} by {event.by}" if event.by else words
+
+
+def cause(text: str) -> str:
+    """A cause as the ward tells it, its UCUM units as people write them: ``39.2 °C``."""
+    for written, shown in UNIT_WORDS.items():
+        if shown:
+            text = text.replace(f" {written}", f" {shown}")
+    return text
 
 
 def rule_words(rule_id: str) -> str:

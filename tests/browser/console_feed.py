@@ -16,9 +16,11 @@ import numpy as np
 import uvicorn
 
 from dashboards.console import Console, ConsoleSettings, Role, Series
+from vitals.alarm_book import Book
+from vitals.alarm_state import Level, Raise, Return, Signal, Silent
 from vitals.events import SCORES, AlarmEvent, Evidence, Frames, ScoreEvidence
 from vitals.log import Binding, Command, Enrolment, Limit
-from vitals.rules import RULES, RULES_VERSION
+from vitals.rules import RULES
 from vitals.scores import score
 from vitals.signs import HOUR_NS, MINUTE_NS, N_MEASURES, N_SIGNS, SECOND_NS, SIGNS, SOURCES, Sign
 
@@ -85,7 +87,7 @@ class Body:
 
 
 class Remembered:
-    """History as a store would tell it, from what the bodies have measured; `broken` makes it fail."""
+    """History as a store would tell it, from what the bodies have measured."""
 
     def __init__(self, bodies: dict[str, Body]) -> None:
         self._bodies = bodies
@@ -102,26 +104,24 @@ class Remembered:
 
 
 class FakeWard:
-    """Feeds a console and answers its commands much as a ward would."""
+    """Feeds a console and answers its commands: made-up patients, but the real alarm machine."""
 
     def __init__(self, settings: ConsoleSettings, clock: WardClock) -> None:
         self.clock = clock
         self.bodies: dict[str, Body] = {}
         self.history = Remembered(self.bodies)
+        self.book = Book()
         self.commands: list[Command] = []
-        self.refuse: str = ""
-        self.silent = False
+        self.deaf = False  # takes commands and never answers
         self.offset = 0
-        self.n: dict[str, int] = {}
-        self.newest: dict[str, AlarmEvent] = {}
         self.console = Console(settings, self.history, self.send, clock)
 
-    def body(self, name: str, seed: int | None = None) -> Body:
+    def body(self, name: str) -> Body:
         if name not in self.bodies:
-            self.bodies[name] = Body(name, len(self.bodies) if seed is None else seed)
-            enrolment = Enrolment(patient=name, state="admitted", at_ns=START_NS - 9 * HOUR_NS, by="admissions")
-            self.console.on_registry(enrolment)
-            self.console.on_registry(Binding(device=f"watch-{name}", patient=name, from_ns=START_NS - 9 * HOUR_NS))
+            self.bodies[name] = Body(name, len(self.bodies))
+            long_ago = START_NS - 9 * HOUR_NS
+            self.console.on_registry(Enrolment(patient=name, state="admitted", at_ns=long_ago, by="admissions"))
+            self.console.on_registry(Binding(device=f"watch-{name}", patient=name, from_ns=long_ago))
         return self.bodies[name]
 
     def minute(self, end_ns: int, names: Sequence[str] | None = None) -> None:
@@ -131,91 +131,45 @@ class FakeWard:
             body.minute(end_ns)
         self.console.on_frames(frames_of(bodies, end_ns))
 
-    def alarm(self, patient: str, rule: str, event: str = "raised", **more: Any) -> AlarmEvent:
-        """One event of an alarm; the first makes it, later ones name it by patient and rule."""
+    def signal(self, patient: str, rule: str, signal: Signal) -> str:
+        """A judge speaks; returns the id of the alarm it is about."""
+        events = self.book.signal(patient, rule, signal)
+        self._emit(events)
+        return events[-1].alarm_id
+
+    def limit(self, patient: str, rule: str, value: float, ago_ns: int = 0, *, level: int = 1) -> str:
+        """A limit of a measure was passed."""
+        at_ns = self.clock.now_ns() - ago_ns
         row = RULES[rule]
-        level = more.pop("level", 1)
-        at_ns = more.pop("at_ns", self.clock.now_ns())
-        key = f"{patient}:{rule}"
-        if event == "raised" and key not in self.newest:
-            self.newest[key] = None  # type: ignore[assignment]
-            self.n[key] = 0
-            more["alarm_id"] = f"{key}:{at_ns}"
-        self.n[key] += 1
-        before = self.newest[key]
-        alarm_id = more.pop("alarm_id", before.alarm_id if before else "")
-        made = AlarmEvent(
-            event_id=f"{alarm_id}:{self.n[key]}",
-            alarm_id=alarm_id,
-            n=self.n[key],
-            patient=patient,
-            rule=rule,
-            rule_version=RULES_VERSION,
-            kind=more.pop("kind", row.kind),
-            priority=more.pop("priority", row.priority(level)),
-            event=event,  # type: ignore[arg-type]
-            at_ns=at_ns,
-            cause=more.pop("cause", row.words),
-            level=level,
-            state=more.pop("state", {}),
-            **more,
-        )
-        self.newest[key] = made
-        self.history.events.setdefault(patient, []).append(made)
-        self._emit(made)
-        return made
+        assert row.measure is not None
+        sign, threshold = SOURCES[row.measure][0], row.bands[level - 1].threshold
+        words = f"{row.measure.label} {value:g} {row.unit}, {row.direction} {threshold:g} {row.unit} for 1 min"
+        found = (Evidence(sign=sign.column, value=value, time_ns=at_ns, device=f"watch-{patient}", limit=threshold),)
+        return self.signal(patient, rule, Raise(at_ns=at_ns, cause=words, level=level, evidence=found))
+
+    def worsen(self, patient: str, rule: str, value: float, level: int = 2) -> str:
+        """It gets worse."""
+        now = self.clock.now_ns()
+        return self.signal(patient, rule, Level(at_ns=now, level=level, cause=f"worse: {value:g} now"))
 
     async def send(self, command: Command) -> None:
         """Take a command as the input log would; the ward's answer comes a little later, as an event."""
         self.commands.append(command)
-        if not self.silent:
-            asyncio.get_running_loop().call_later(0.05, self.answer, command)
+        if not self.deaf:
+            asyncio.get_running_loop().call_later(0.05, self.say, command)
 
-    def answer(self, command: Command) -> None:
-        rule = command.alarm_id.split(":")[1]
-        said = {"by": command.by, "command_id": command.command_id, "at_ns": self.clock.now_ns()}
-        if self.refuse:
-            refused = self.newest[f"{command.patient}:{rule}"]
-            self._emit(
-                AlarmEvent(
-                    event_id=f"{command.patient}:command:{command.command_id}:1",
-                    alarm_id=f"{command.patient}:command:{command.command_id}",
-                    n=1,
-                    patient=command.patient,
-                    rule="command",
-                    rule_version=RULES_VERSION,
-                    kind=refused.kind,
-                    priority=refused.priority,
-                    event="command_refused",
-                    cause=self.refuse,
-                    **said,
-                )
-            )
-            return
-        level = self.newest[f"{command.patient}:{rule}"].level
-        until = {"due_ns": command.until_ns or said["at_ns"] + 30 * MINUTE_NS}
-        match command.action:
-            case "acknowledge":
-                self.alarm(command.patient, rule, "acknowledged", cause="seen", level=level, **said, **until)
-            case "shelve":
-                state = {"shelf": "shelved", "shelf_bound": command.bound, "shelf_direction": command.direction}
-                self.alarm(
-                    command.patient, rule, "shelved", cause=command.reason, level=level, state=state, **said, **until
-                )
-            case "expect":
-                due = {"due_ns": said["at_ns"] + (command.within_ns or 0)}
-                self.alarm(command.patient, rule, "expecting", cause=command.reason, level=level, **said, **due)
-            case _:
-                cause = f"{command.outcome}: {command.note}"
-                self.alarm(command.patient, rule, "closed", cause=cause, level=level, **said)
+    def say(self, command: Command, at_ns: int | None = None) -> None:
+        self._emit(self.book.command(command, self.clock.now_ns() if at_ns is None else at_ns))
 
-    def _emit(self, event: AlarmEvent) -> None:
-        self.offset += 1
-        now = self.clock.now_ns()
+    def _emit(self, events: Sequence[AlarmEvent]) -> None:
         ends = ("measured", "published", "received", "appended", "fetched", "scored", "emitted")
         back_s = (6.1, 1.4, 1.32, 1.29, 1.27, 0.02, 0.0)
+        now = self.clock.now_ns()
         stamps = {name: now - int(s * SECOND_NS * self.clock.speed) for name, s in zip(ends, back_s, strict=True)}
-        self.console.on_alarm(event, stamps, (0, self.offset))
+        for event in events:
+            self.offset += 1
+            self.history.events.setdefault(event.patient, []).append(event)
+            self.console.on_alarm(event, stamps, (0, self.offset))
 
 
 def frames_of(bodies: Sequence[Body], end_ns: int) -> Frames:
@@ -257,6 +211,12 @@ def frames_of(bodies: Sequence[Body], end_ns: int) -> Frames:
     )
 
 
+def fall_ill(body: Body, from_ns: int, **per_hour: float) -> None:
+    """From then on its signs drift, so much an hour."""
+    body.ill_from = from_ns
+    body.drift = {Sign[name.upper()]: slope for name, slope in per_hour.items()}
+
+
 def made_up_ward(ward: FakeWard, patients: int = 40, hours: float = 6.0) -> None:
     """Forty people, of whom some are ill, and six hours of their lives."""
     names = [f"p-{i:02}" for i in range(1, patients + 1)]
@@ -264,13 +224,10 @@ def made_up_ward(ward: FakeWard, patients: int = 40, hours: float = 6.0) -> None
         ward.body(name)
     now = ward.clock.now_ns()
     b = ward.bodies
-    b["p-07"].ill_from, b["p-07"].drift = (
-        now - 4 * HOUR_NS,
-        {Sign.HR: 11, Sign.RESP: 2.6, Sign.TEMP_C: 0.55, Sign.NIBP_SBP: -9, Sign.NIBP_DBP: -5, Sign.SPO2: -1.2},
-    )
-    b["p-19"].ill_from, b["p-19"].drift = now - 2 * HOUR_NS, {Sign.SPO2: -5.6, Sign.RESP: 6, Sign.HR: 9}
-    b["p-26"].ill_from, b["p-26"].drift = now - HOUR_NS, {Sign.HR: 62}
-    b["p-15"].ill_from, b["p-15"].drift = now - 5 * HOUR_NS, {Sign.TEMP_C: 0.5}
+    fall_ill(b["p-07"], now - 4 * HOUR_NS, hr=11, resp=2.6, temp_c=0.55, nibp_sbp=-9, nibp_dbp=-5, spo2=-1.2)
+    fall_ill(b["p-19"], now - 2 * HOUR_NS, spo2=-5.6, resp=6, hr=9)
+    fall_ill(b["p-26"], now - HOUR_NS, hr=62)
+    fall_ill(b["p-15"], now - 5 * HOUR_NS, temp_c=0.5)
     b["p-30"].off = {Sign.CONSCIOUSNESS, Sign.OXYGEN, Sign.TEMP_C}
     first = int(now - hours * HOUR_NS) // MINUTE_NS * MINUTE_NS
     for end_ns in range(first, now + 1, MINUTE_NS):
@@ -283,111 +240,46 @@ def made_up_ward(ward: FakeWard, patients: int = 40, hours: float = 6.0) -> None
 
 def _alarms(ward: FakeWard, now: int) -> None:
     m = MINUTE_NS
-    news = ScoreEvidence(name="news2", low=7, high=7, parts={"resp": 3, "rate": 2, "temp_c": 1, "sbp": 1})
-    ward.alarm(
-        "p-07",
-        "news2",
-        at_ns=now - 52 * m,
-        cause="NEWS2 5 to 5 at or above 5 for 5 min",
-        due_ns=now - 42 * m,
-        score=ScoreEvidence(name="news2", low=5, high=5, parts={"resp": 2, "rate": 2, "temp_c": 1}),
+
+    def news(low: float, high: float, missing: tuple[str, ...] = (), **parts: float) -> ScoreEvidence:
+        named = {name.replace("_", " "): points for name, points in parts.items()}
+        return ScoreEvidence(name="news2", low=low, high=high, missing=missing, parts=named)
+
+    first = news(5, 5, respiration=2, heart_rate=2, temperature=1)
+    alarm = ward.signal("p-07", "news2", Raise(at_ns=now - 52 * m, cause="NEWS2 5, 5 or more for 5 min", score=first))
+    ward.say(_command("p-07", alarm, "acknowledge", 1), now - 49 * m)
+    ward.signal("p-07", "anomaly", Raise(at_ns=now - 95 * m, cause="ewma score 0.71, threshold 0.50: heart rate"))
+    worse = news(7, 7, respiration=2, heart_rate=2, systolic_pressure=2, temperature=1)
+    ward.book.advance(now - 21 * m)
+    ward.signal("p-07", "news2", Level(at_ns=now - 3 * m, level=2, cause="NEWS2 7, 7 or more for 5 min", score=worse))
+    ward.limit("p-19", "spo2-low", 84, 2 * m, level=2)
+    ward.limit("p-26", "rate-high", 172, 6 * m)
+    ward.limit("p-23", "spo2-low", 86, 31 * m)
+    ward.signal("p-23", "spo2-low", Silent(since_ns=now - 25 * m, at_ns=now - 23 * m))
+    ward.signal("p-23", "sensor-off-spo2", Raise(at_ns=now - 24 * m, cause="no contact for 1 min", device="watch-p-23"))
+    shelved = ward.limit("p-15", "temp-high", 39.2, 40 * m)
+    shelf = {"reason": "given paracetamol", "until_ns": now + 60 * m, "bound": 40.0, "direction": "above"}
+    ward.say(_command("p-15", shelved, "shelve", 2, **shelf), now - 35 * m)
+    ward.signal("p-04", "battery-low", Raise(at_ns=now - 70 * m, cause="battery 12 %, below 15 %", device="watch-p-04"))
+    ward.signal(
+        "p-30", "observe-consciousness", Raise(at_ns=now - 130 * m, cause="consciousness not observed for 12 h")
     )
-    ward.alarm(
-        "p-07",
-        "news2",
-        "acknowledged",
-        at_ns=now - 49 * m,
-        by="imre",
-        cause="seen",
-        due_ns=now - 19 * m,
-        command_id="c-0001-0001",
+    ward.signal("p-28", "device-silent", Raise(at_ns=now - 5 * m, cause="nothing heard for 4 min", device="watch-p-28"))
+    closed = ward.limit("p-11", "sbp-low", 79, 80 * m)
+    ward.signal("p-11", "sbp-low", Return(at_ns=now - 66 * m, cause="systolic pressure 104 mm[Hg], back for 60 s"))
+    resolution = {"outcome": "dismissed", "note": "cuff was loose"}
+    ward.say(_command("p-11", closed, "resolve", 3, **resolution), now - 60 * m)
+    pause = Enrolment(
+        patient="p-31", state="paused", at_ns=now - 20 * m, by="imre", reason="at radiology", until_ns=now + 40 * m
     )
-    ward.alarm(
-        "p-07",
-        "news2",
-        "worsened",
-        at_ns=now - 3 * m,
-        level=2,
-        cause="NEWS2 7 at or above 7",
-        score=news,
-        due_ns=now - m,
-    )
-    ward.alarm(
-        "p-07",
-        "news2-single",
-        at_ns=now - 11 * m,
-        cause="respiration 25 /min gives 3 points for 5 min",
-        evidence=(Evidence(sign="resp", value=25.3, time_ns=now - 11 * m, device="watch-p-07"),),
-    )
-    ward.alarm("p-07", "anomaly", at_ns=now - 95 * m, cause="EWMA of heart rate 4.2 standard deviations above own mean")
-    ward.alarm(
-        "p-19",
-        "spo2-low",
-        at_ns=now - 2 * m,
-        level=2,
-        cause="SpO2 84 % at or below 85 % for 60 s",
-        evidence=(
-            Evidence(sign="spo2", value=84, time_ns=now - 2 * m, device="watch-p-19", limit=85),
-            Evidence(sign="spo2", value=85, time_ns=now - 3 * m, device="watch-p-19", limit=85),
-        ),
-        due_ns=now,
-    )
-    ward.alarm(
-        "p-26",
-        "rate-high",
-        at_ns=now - 6 * m,
-        cause="heart rate 172 /min at or above 170 /min for 60 s",
-        evidence=(Evidence(sign="hr", value=172, time_ns=now - 6 * m, device="watch-p-26", limit=170),),
-    )
-    ward.alarm("p-23", "spo2-low", at_ns=now - 31 * m, cause="SpO2 86 % at or below 87 % for 60 s")
-    ward.alarm(
-        "p-23",
-        "spo2-low",
-        "unobserved",
-        at_ns=now - 23 * m,
-        cause="no reading of oxygen saturation",
-        state={"observation": "unobserved", "unobserved_since_ns": now - 25 * m},
-    )
-    ward.alarm("p-23", "sensor-off-spo2", at_ns=now - 24 * m, cause="no contact for 60 s", device="watch-p-23")
-    ward.alarm("p-15", "temp-high", at_ns=now - 40 * m, cause="temperature 39.2 °C at or above 39.1 °C for 10 min")
-    ward.alarm(
-        "p-15",
-        "temp-high",
-        "shelved",
-        at_ns=now - 35 * m,
-        by="imre",
-        cause="given paracetamol",
-        due_ns=now + 85 * m,
-        state={"shelf": "shelved", "shelf_bound": 40.0, "shelf_direction": "above"},
-    )
-    ward.alarm("p-04", "battery-low", at_ns=now - 70 * m, cause="battery 12 % at or below 15 %", device="watch-p-04")
-    ward.alarm("p-30", "observe-consciousness", at_ns=now - 130 * m, cause="consciousness not observed for 12 h")
-    ward.alarm("p-28", "device-silent", at_ns=now - 5 * m, cause="watch-p-28 silent for 3 periods", device="watch-p-28")
-    ward.alarm("p-11", "sbp-low", at_ns=now - 80 * m, cause="systolic pressure 79 mmHg at or below 80 mmHg")
-    ward.alarm(
-        "p-11",
-        "sbp-low",
-        "returned",
-        at_ns=now - 66 * m,
-        cause="systolic pressure 104 mmHg for 60 s",
-        state={"condition": "returned"},
-    )
-    ward.alarm(
-        "p-11",
-        "sbp-low",
-        "closed",
-        at_ns=now - 60 * m,
-        by="imre",
-        cause="dismissed: cuff was loose",
-        state={"closed": True, "condition": "returned"},
-    )
-    ward.console.on_registry(
-        Enrolment(
-            patient="p-31", state="paused", at_ns=now - 20 * m, by="imre", reason="at radiology", until_ns=now + 40 * m
-        )
-    )
-    ward.console.on_registry(
-        Limit(patient="p-19", rule="spo2-low", threshold=88, at_ns=now - 300 * m, by="imre", reason="known COPD")
+    ward.console.on_registry(pause)
+    own = Limit(patient="p-19", rule="spo2-low", threshold=88, at_ns=now - 300 * m, by="imre", reason="known COPD")
+    ward.console.on_registry(own)
+
+
+def _command(patient: str, alarm_id: str, action: Any, number: int, **more: Any) -> Command:
+    return Command(
+        command_id=f"made-up-{number:04}", patient=patient, alarm_id=alarm_id, action=action, by="imre", **more
     )
 
 
@@ -405,6 +297,11 @@ class Served:
             raise TimeoutError("the console did not start")
         if self._failed:
             raise self._failed
+
+    @property
+    def running(self) -> bool:
+        """Whether it serves still."""
+        return self._thread.is_alive()
 
     def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run a function on the server's loop and wait for its result."""
@@ -444,7 +341,7 @@ class Served:
         )
         self.server = uvicorn.Server(config)
         serving = asyncio.create_task(self.server.serve())
-        while not self.server.started and not serving.done():
+        while not self.server.started and not serving.done():  # noqa: ASYNC110  # uvicorn has no event for it
             await asyncio.sleep(0.01)
         self.port = self.server.servers[0].sockets[0].getsockname()[1]
         self._ready.set()

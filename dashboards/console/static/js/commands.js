@@ -141,7 +141,7 @@ const FIELDS = {
   expect(alarm) {
     const reason = reasonField("What was done", ["Gave oxygen", "Gave fluids", "Gave medication", "Changed position", "Changed the sensor"]);
     const bound = alarm.may?.measure ? boundField("Expect", alarm, true) : null;
-    const within = choices("Within", "within", WITHIN_S.map((s) => [s, lastingFine(s * 1000)]), 1);
+    const within = choices("Within", "within", WITHIN_S.filter((s) => s <= (alarm.may?.expect_max_s ?? 1800)).map((s) => [s, lastingFine(s * 1000)]), 1);
     return {
       nodes: [h("p", { class: "note" }, "Closes if it gets better in time, and is raised again if it does not."), reason.node, bound?.node, within.node],
       read() {

@@ -14,7 +14,7 @@ import { speed, wardNow } from "./time.js";
 import { summary, WardPage } from "./ward.js";
 
 const main = document.getElementById("main");
-const nodes = Object.fromEntries(["summary", "live", "clock", "speed", "problems", "me", "volatile"].map((id) => [id, document.getElementById(id)]));
+const nodes = Object.fromEntries(["summary", "live", "clock", "speed", "problems", "me", "volatile", "volatile-why"].map((id) => [id, document.getElementById(id)]));
 let page = null;
 
 function pageFor(path) {
@@ -53,7 +53,7 @@ function frame() {
     return node;
   });
   nodes.summary.replaceChildren(h("span", { class: "counts" }, ...badges), h("span", {}, words.join(" · ")));
-  nodes.volatile.hidden = !ward.volatile;
+  nodes.volatile.hidden = nodes["volatile-why"].hidden = !ward.volatile;
   const urgent = counts.high + counts.medium;
   const title = `${page.title()} – Teleward`;
   document.title = isLive() ? (urgent ? `(${urgent}) ${title}` : title) : `NOT LIVE – ${title}`;

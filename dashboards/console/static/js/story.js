@@ -1,7 +1,7 @@
 // An alarm on its patient's page: what it is, why it was raised, what happened since, and what can be said to it.
 
 import { h, setText } from "./dom.js";
-import { at, clock, hop, lastingFine } from "./format.js";
+import { at, clock, hop } from "./format.js";
 import { badge } from "./icons.js";
 import { openCommand } from "./commands.js";
 import { hopName } from "./latency.js";
@@ -60,7 +60,7 @@ export class AlarmCard {
     const { alarm } = this;
     if (now === null || !alarm) return;
     const since = `raised ${at(alarm.raised, now)}`;
-    setText(this.state, alarm.closed ? `${since}, closed` : `${since} · ${stateOf(alarm, now)}`);
+    setText(this.state, alarm.closed ? `${since}, closed` : `${since} · ${stateOf(alarm, now)}${owed(alarm, now)}`);
   }
 
   live(live) {
@@ -68,9 +68,9 @@ export class AlarmCard {
     this.actions.hidden = alarm.closed || !ward.me.may_command;
     for (const button of this.buttons) {
       const { action } = button.dataset;
-      const barred = action === "shelve" && alarm.may && !alarm.may.shelve;
+      const barred = alarm.may?.[action] === false;
       button.disabled = !live || barred;
-      button.title = barred ? alarm.may.why_not : "";
+      button.title = barred && action === "shelve" ? alarm.may.why_not : "";
       if (action === "acknowledge") button.hidden = Boolean(alarm.acknowledged);
     }
   }
@@ -90,6 +90,12 @@ export class AlarmCard {
       return h("li", { class: sum ? "sum" : null, title: contains }, h("span", { class: "hop-name" }, hopName(name)), h("span", { class: "hop-bar" }, sum ? null : bar), h("span", { class: "hop-ms" }, hop(ms)));
     }));
   }
+}
+
+/** By when somebody has to look, while nobody does. */
+function owed({ attended, due }, now) {
+  if (attended || !due) return "";
+  return due < now ? ` · answer overdue since ${at(due, now)}` : ` · answer due ${at(due, now)}`;
 }
 
 function why(alarm, now) {
@@ -141,6 +147,6 @@ function stepOf(step, now) {
     "li",
     { data: { event: step.event } },
     h("time", { title: clock(step.at) }, at(step.at, now ?? wardNow() ?? step.at)),
-    h("div", {}, h("b", {}, step.words), cause, step.due && step.event !== "closed" ? h("span", { class: "note" }, `Next step due ${at(step.due, now ?? step.at)} (${lastingFine(step.due - step.at)} later)`) : null),
+    h("div", {}, h("b", {}, step.words), cause, step.note ? h("span", { class: "step-cause" }, `“${step.note}”`) : null),
   );
 }
