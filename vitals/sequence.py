@@ -158,7 +158,7 @@ class Sequence:
     def _one(self, bundle: Bundles, now_ns: int) -> list[Bundles]:
         device, boot, seq = int(bundle.device[0]), int(bundle.boot[0]), int(bundle.seq[0])
         current = int(self._boot[device])
-        if boot > current and seq == 0 and device not in self._held:
+        if boot > current and seq == 0 and self._nothing_older_waits(device, boot):
             self._start_boot(device, boot)
             current = boot
         if boot == current and seq == self._next[device]:
@@ -172,6 +172,10 @@ class Sequence:
             return [bundle]
         self.counts.duplicate += 1
         return []
+
+    def _nothing_older_waits(self, device: int, boot: int) -> bool:
+        held = self._held.get(device)
+        return held is None or all(waiting >= boot for waiting, _ in held.waiting)
 
     def _hold(self, bundle: Bundles, device: int, boot: int, seq: int, now_ns: int) -> list[Bundles]:
         held = self._held.setdefault(device, _Held(now_ns + self._lateness_ns))
