@@ -281,16 +281,17 @@ def _advance(state: FeatureState, x: FloatArray, col: _Columns) -> FeatureState:
 
 def _statistics(ring: FloatArray, center: FloatArray, filled: FloatArray) -> tuple[FloatArray, ...]:
     """Means of 6 and 24 h, minimum, maximum and spread of 24 h; `filled` stands in where nothing was measured."""
-    seen = ~np.isnan(ring)
-    d = np.where(seen, ring - center, np.float32(0))  # centred, so that float32 squares stay exact enough
-    n24, n6 = seen.sum(1), seen[:, -6:].sum(1)
-    sum24, sum6 = d.sum(1), d[:, -6:].sum(1)
+    hours = np.ascontiguousarray(ring.transpose(1, 0, 2))  # sums over the leading axis are four times as fast
+    seen = ~np.isnan(hours)
+    d = np.where(seen, hours - center, np.float32(0))  # centred, so that float32 squares stay exact enough
+    n24, n6 = seen.sum(0), seen[-6:].sum(0)
+    sum24, sum6 = d.sum(0), d[-6:].sum(0)
     one24, one6 = np.maximum(n24, 1), np.maximum(n6, 1)
     mean24 = np.where(n24 > 0, sum24 / one24 + center, filled)
     mean6 = np.where(n6 > 0, sum6 / one6 + center, filled)
-    low = np.where(n24 > 0, np.fmin.reduce(ring, axis=1), filled)
-    high = np.where(n24 > 0, np.fmax.reduce(ring, axis=1), filled)
-    variance = np.maximum((d * d).sum(1) / one24 - (sum24 / one24) ** 2, 0)
+    low = np.where(n24 > 0, np.fmin.reduce(hours, axis=0), filled)
+    high = np.where(n24 > 0, np.fmax.reduce(hours, axis=0), filled)
+    variance = np.maximum((d * d).sum(0) / one24 - (sum24 / one24) ** 2, 0)
     return mean6, mean24, low, high, np.sqrt(variance)
 
 
@@ -359,8 +360,7 @@ def feature_rows(values: FloatArray, static: FloatArray, settings: FeatureSettin
     Returns:
         Shape (hours, n_features).
     """
-    lengths = np.array([len(values)])
-    return feature_table(values, lengths, static[None], settings)
+    return feature_table(values, np.array([len(values)]), static[None], settings)
 
 
 def feature_table(

@@ -86,8 +86,8 @@ def numbers_of(report: Mapping[str, Any]) -> str:
     own, silent, ratio = report["at_threshold"]["alerts"], report["not_assessable"], report["versus_news2"]
     return f"""{report["patients"]} patients ({report["septic"]} with sepsis, {report["hours"]} hours), split
 {report["split"]}, hospital {report["hospital"]}; 95 % intervals from {report["bootstraps"]} resamples of patients.
-*hm*: hour-matched AUROC. Precision and sensitivity of alerts at a rate of 0.3 a patient-day set on these patients for every
-score (refractory time 6 h; an alert is true from 12 h before to 3 h after the onset).
+*hm*: hour-matched AUROC. Precision and sensitivity of alerts at a rate of 0.3 a patient-day, set on these patients for
+every score (refractory time 6 h; an alert is true from 12 h before to 3 h after the onset).
 
 {_table(head, rows)}
 Against NEWS2 at that rate: precision x{_with(ratio["precision"], 2)}, sensitivity x{_with(ratio["sensitivity"], 2)}.
@@ -97,8 +97,8 @@ sensitivity {_with(own["sensitivity"])}, before the onset {_with(own["before_ons
 {report["utility"]["threshold_chosen_on"]} patients.
 
 Not assessable: {100 * silent["share_of_hours"]:.1f} % of hours and
-{100 * silent["share_of_septic_window"]:.1f} % of the hours from 12 h before to 3 h after an onset; hm of the assessable hours {_one(silent["hm_assessable"])}, of the others
-{_one(silent["hm_not_assessable"])}.
+{100 * silent["share_of_septic_window"]:.1f} % of the hours from 12 h before to 3 h after an onset;
+hm of the assessable hours {_one(silent["hm_assessable"])}, of the others {_one(silent["hm_not_assessable"])}.
 
 {_table(group_head, groups)}"""
 

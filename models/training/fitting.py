@@ -40,7 +40,7 @@ class FitSettings:
     kind: Kind = "gru"
     width: int = 64
     dropout: float = 0.2
-    epochs: int = 24
+    epochs: int = 16
     patience: int = 8
     """Epochs without a better validation hm after which fitting ends."""
     fresh_every: int = 2
