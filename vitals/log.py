@@ -9,7 +9,7 @@ Blocks are `vitals.reading.Block` (bytes: `vitals.block`); the other records are
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -17,6 +17,11 @@ from vitals.reading import Block
 
 HEADER: Final = "type"
 BLOCK: Final = b"block"
+
+
+# Times fit the ward's arrays with room to add to them; what is due never or at once cannot be said.
+_TimeNs: TypeAlias = Annotated[int, msgspec.Meta(ge=-(1 << 62), le=1 << 62)]
+_PeriodNs: TypeAlias = Annotated[int, msgspec.Meta(gt=0, le=1 << 61)]
 
 
 class LogError(ValueError):
@@ -31,7 +36,7 @@ class Tick(msgspec.Struct, frozen=True, tag_field="type", tag="tick", kw_only=Tr
         bridge: Which bridge says so; a ward's time is the least of its bridges' newest ticks.
     """
 
-    now_ns: int
+    now_ns: _TimeNs
     bridge: str = "bridge"
 
 
@@ -49,9 +54,9 @@ class Binding(msgspec.Struct, frozen=True, tag_field="type", tag="binding", kw_o
 
     device: str
     patient: str
-    from_ns: int
-    to_ns: int | None = None
-    period_ns: int = 60_000_000_000
+    from_ns: _TimeNs
+    to_ns: _TimeNs | None = None
+    period_ns: _PeriodNs = 60_000_000_000
 
 
 class Enrolment(msgspec.Struct, frozen=True, tag_field="type", tag="enrolment", kw_only=True):
@@ -71,10 +76,10 @@ class Enrolment(msgspec.Struct, frozen=True, tag_field="type", tag="enrolment", 
 
     patient: str
     state: Literal["admitted", "paused", "discharged"]
-    at_ns: int
+    at_ns: _TimeNs
     by: str = ""
     reason: str = ""
-    until_ns: int | None = None
+    until_ns: _TimeNs | None = None
     spo2_scale: Literal[1, 2] = 1
     age: float | None = None
     sex: Literal["f", "m"] | None = None
@@ -95,7 +100,7 @@ class Limit(msgspec.Struct, frozen=True, tag_field="type", tag="limit", kw_only=
     patient: str
     rule: str
     threshold: float | None
-    at_ns: int
+    at_ns: _TimeNs
     by: str
     reason: str
 
@@ -129,13 +134,13 @@ class Command(msgspec.Struct, frozen=True, tag_field="type", tag="command", kw_o
     alarm_id: str
     action: Action
     by: str
-    at_ns: int = 0
+    at_ns: _TimeNs = 0
     seen: int | None = None
     reason: str = ""
-    until_ns: int | None = None
+    until_ns: _TimeNs | None = None
     bound: float | None = None
     direction: Literal["above", "below"] | None = None
-    within_ns: int | None = None
+    within_ns: _TimeNs | None = None
     outcome: Literal["confirmed", "dismissed", "duplicate"] | None = None
     note: str = ""
 
@@ -161,5 +166,5 @@ def decode(data: bytes) -> Small:
     """
     try:
         return _decoder.decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise LogError(f"not a record of the log: {error}") from error

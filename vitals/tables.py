@@ -99,7 +99,7 @@ def unpack(data: bytes) -> Any:
     """Read what `pack` wrote; arrays come back writable."""
     try:
         return _decoder.decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise SnapshotError(f"these bytes are no snapshot: {error}") from error
 
 

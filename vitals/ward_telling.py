@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vitals.ward import Outcome, Ward
 
 _SILENT: Final = RULES["device-silent"]
+_LONGEST_NS: Final = float(1 << 61)  # 73 years: a due time that still fits beside the time of day
 
 
 def printed(sign: Sign, value: float) -> str:
@@ -188,7 +189,8 @@ class Teller:
         worn[worn] = ~roster.may_be_silent(now)[devices["patient"][worn]]
         row = np.flatnonzero(worn)
         periods = np.array([band.threshold for band in _SILENT.bands])[level[row]]
-        due = devices["heard_ns"][row] + (periods * devices["period_ns"][row]).astype(np.int64)
+        wait = np.minimum(periods * devices["period_ns"][row], _LONGEST_NS).astype(np.int64)
+        due = devices["heard_ns"][row] + wait
         return row, due
 
     def device_silence_due_ns(self) -> int | None:
