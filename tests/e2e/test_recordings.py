@@ -1,0 +1,86 @@
+"""Real patients through MQTT, Kafka and Faust: what is stored equals the recording, and the alarms equal a replay's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deploy.replay import through_stream, through_ward
+from transport.recordings import open_recording
+from transport.stores.sqlite import SqliteStore
+from vitals.digest import digest
+from vitals.recording import Recording, join
+from vitals.signs import HOUR_NS, SIGNS
+
+pytestmark = [pytest.mark.integration, pytest.mark.data]
+
+FOREVER = 1 << 62
+
+
+def shortest(recording: Recording, count: int, hours: float) -> Recording:
+    """The first patients whose recording is at most so long."""
+    length = [
+        int(recording.time_ns[end - 1] - recording.time_ns[start])
+        for start, end in zip(recording.offsets[:-1], recording.offsets[1:], strict=True)
+    ]
+    chosen = [p for p, ns in zip(recording.patients, length, strict=True) if ns <= hours * HOUR_NS][:count]
+    if len(chosen) < count:  # the shortest there are, cut
+        order = np.argsort(np.array(length), kind="stable")[:count]
+        chosen = [recording.patients[i] for i in order]
+    return recording.select(chosen, 0, int(hours * HOUR_NS))
+
+
+@pytest.fixture(scope="module")
+def patients(data_dir: Path) -> Recording:
+    """200 stays by the hour, 10 by the minute, 24 recordings of wrist bands by the second, on one ward."""
+    hourly = shortest(open_recording(data_dir / "physionet2019" / "dev.parquet", labs=False), 200, 30)
+    minutes = shortest(open_recording(data_dir / "mimic2_challenge2009" / "dev.parquet"), 10, 12)
+    bands = open_recording(data_dir / "wearable_exam_stress" / "dev.parquet")
+    assert (len(hourly.patients), len(minutes.patients), len(bands.patients)) == (200, 10, 24)
+    return join([hourly, minutes, bands], "real patients")
+
+
+@pytest.fixture(scope="module")
+def streamed(patients: Recording, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list, dict, SqliteStore]]:
+    """All of them through the brokers, once."""
+    file = tmp_path_factory.mktemp("stream") / "store.sqlite"
+    events, summary = asyncio.run(through_stream(patients, None, lambda _done, _of: None, file))
+    store = SqliteStore(file)
+    yield events, summary, store
+    store.close()
+
+
+def test_the_alarms_are_those_of_a_replay_without_brokers_bit_for_bit(patients, streamed):
+    events, _, _ = streamed
+    direct = through_ward(patients, None, lambda _done, _of: None)
+    assert len(direct.events) > 1000
+    assert digest(events) == digest(direct.events)
+
+
+def test_what_is_stored_equals_the_recording(patients, streamed):
+    _, summary, store = streamed
+    stored_total = refused_total = 0
+    for record in patients:
+        found = store.series(record.patient, tuple(patients.signs), -FOREVER, FOREVER)
+        for sign in patients.signs:
+            column = record.signs[sign]
+            low, high = SIGNS[sign].possible
+            measured = ~np.isnan(column)
+            possible = measured & (column >= low) & (column <= high)
+            refused_total += int(np.count_nonzero(measured & ~possible))
+            series = found[sign]
+            np.testing.assert_array_equal(series.time_ns, record.time_ns[possible], err_msg=f"{sign.column}")
+            np.testing.assert_array_equal(series.value, column[possible], err_msg=f"{sign.column}")
+            stored_total += len(series.value)
+    assert summary["ledger"]["stored"] == stored_total
+    assert summary["ledger"]["refused"] == refused_total
+
+
+def test_the_ledger_of_real_patients_closes(streamed):
+    _, summary, _ = streamed
+    assert (summary["ledger"]["remainder"], summary["ledger"]["missing"]) == (0, 0)
+    assert summary["ledger"]["devices"] == 234
