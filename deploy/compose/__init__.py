@@ -1,0 +1,1 @@
+"""The same servers and settings as containers."""

@@ -1,0 +1,139 @@
+"""The containers' files: in step with the values of the native stack, closed where they can be, and whole."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deploy.brokers import values
+from deploy.brokers.mosquitto import Role
+from deploy.compose import generate, prepare
+from deploy.devices import Accounts
+
+ROOT = Path(generate.__file__).parent.parent.parent
+SERVICES = generate.compose()["services"]
+OWN = {name: service for name, service in SERVICES.items() if "build" in service}
+
+
+def test_the_file_is_what_the_generator_writes():
+    assert generate.FILE.read_text() == generate.text(), "run: python -m deploy.compose.generate"
+    assert yaml.safe_load(generate.FILE.read_text()) == generate.compose()
+
+
+def test_kafka_gets_every_value_that_the_native_one_gets():
+    environment = SERVICES["kafka"]["environment"]
+    for name, value in values.KAFKA_BROKER.items():
+        assert environment[generate.kafka_variable(name)] == value
+    assert generate.kafka_variable("group.min.session.timeout.ms") == "KAFKA_GROUP_MIN_SESSION_TIMEOUT_MS"
+
+
+def test_images_are_pinned_and_kafka_is_the_same_everywhere():
+    images = values.versions().images
+    for name in ("kafka", "mosquitto", "influxdb", "grafana"):
+        assert SERVICES[name]["image"] == getattr(images, name)
+        assert re.fullmatch(r"[a-z/-]+:\d+\.\d+\.\d+", getattr(images, name))
+    assert images.kafka.endswith(f":{values.versions().native.kafka}")
+
+
+def test_whatever_is_mounted_or_waited_for_exists():
+    volumes, networks = generate.compose()["volumes"], generate.compose()["networks"]
+    for name, service in SERVICES.items():
+        assert set(service.get("networks", ())) <= set(networks), name
+        for mount in service.get("volumes", ()):
+            source = mount.split(":")[0]
+            assert source in volumes or source.startswith("../../"), name
+        for other, how in service.get("depends_on", {}).items():
+            if how["condition"] == "service_healthy":
+                assert "test" in SERVICES[other]["healthcheck"], (name, other)
+            else:
+                assert (how["condition"], SERVICES[other]["restart"]) == ("service_completed_successfully", "no")
+
+
+def test_whoever_reads_what_prepare_writes_comes_after_it():
+    def before(name: str) -> set[str]:
+        direct = set(SERVICES[name].get("depends_on", ()))
+        return direct.union(*(before(other) for other in direct))
+
+    for name, service in SERVICES.items():
+        if name != "prepare" and {"mqtt", "store"} & {mount.split(":")[0] for mount in service.get("volumes", ())}:
+            assert "prepare" in before(name), name
+
+
+def test_only_tls_is_open_to_others():
+    opened = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    outside = {name: ports for name, ports in opened.items() if not all(p.startswith("127.0.0.1:") for p in ports)}
+    assert outside == {"mosquitto": ["8883:8883"]}
+    assert generate.compose()["networks"]["inside"] == {"internal": True}
+
+
+def test_our_own_containers_can_write_nowhere_and_become_nobody():
+    assert set(OWN) == {"prepare", "topics", "bridge", "monitoring", "storing", "console"}
+    for service in OWN.values():
+        assert service["user"] == "10001:10001"
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+    assert all(service["security_opt"] == ["no-new-privileges:true"] for service in SERVICES.values())
+
+
+def test_no_secret_stands_in_the_file():
+    for service in SERVICES.values():
+        for name, value in service.get("environment", {}).items():
+            if re.search("PASSWORD|TOKEN|SECRET", name):
+                assert name.endswith("_FILE"), name
+                assert value.startswith(str(prepare.ROOT))
+
+
+def test_what_is_prepared_is_what_the_broker_reads(tmp_path):
+    mqtt, store = tmp_path / "mqtt", tmp_path / "store"
+    made = prepare.prepare(mqtt, store, {prepare.HOSTS: "ward-7.example, 10.1.2.3"})
+    assert len(made) == 6
+    text = (mqtt / "mosquitto.conf").read_text()
+    assert f"listener {values.MQTT_TLS_PORT} 0.0.0.0" in text
+    assert f"persistence_location {prepare.SESSIONS}/" in text
+    for name in ("users/passwords", "users/rules", "certificates/server.pem", "certificates/server.key"):
+        assert str(mqtt / name) in text
+        assert (mqtt / name).exists()
+    assert Accounts(mqtt / "users").users() == {"bridge": Role.BRIDGE, "watcher": Role.WATCHER}
+    assert {file.name for file in store.iterdir()} == set(prepare.STORE_SECRETS)
+
+
+def test_preparing_twice_changes_nothing_but_a_new_name_does(tmp_path):
+    mqtt, store = tmp_path / "mqtt", tmp_path / "store"
+    prepare.prepare(mqtt, store, {})
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    assert prepare.prepare(mqtt, store, {}) == ()
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+    (again,) = prepare.prepare(mqtt, store, {prepare.HOSTS: "ward-7.example"})
+    assert again.startswith("a certificate")
+
+
+class TestDockerfile:
+    text = (ROOT / "deploy" / "compose" / "Dockerfile").read_text()
+    stages = text.split("\nFROM ")[1:]
+
+    def test_it_has_two_stages_of_one_image_that_the_file_of_versions_names(self):
+        assert [stage.split()[0] for stage in self.stages] == ["${PYTHON_IMAGE}"] * 2
+        assert {service["build"]["args"]["PYTHON_IMAGE"] for service in OWN.values()} == {
+            values.versions().images.python
+        }
+
+    def test_the_last_one_ends_as_nobody_and_says_how_it_is(self):
+        last = self.stages[-1]
+        assert re.findall(r"^USER (\S+)$", last, re.MULTILINE) == ["10001:10001"]
+        assert "HEALTHCHECK" in last
+        assert not re.search(r"\bpip\b", last.replace("# ", ""))
+
+    def test_every_package_of_ours_is_in_it(self):
+        found = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]
+        packages = {name.rstrip("*") for name in found["include"]}
+        assert set(re.findall(r"^COPY (\w+) \1$", self.text, re.MULTILINE)) == packages
+        ignored = (ROOT / "deploy" / "compose" / "Dockerfile.dockerignore").read_text().splitlines()
+        assert packages <= {line[1:] for line in ignored if line.startswith("!")}
+
+    @pytest.mark.parametrize("folder", [prepare.MQTT, prepare.STORE, prepare.SESSIONS])
+    def test_the_folders_of_the_volumes_are_its_users(self, folder):
+        assert str(folder) in self.text
