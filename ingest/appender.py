@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from ingest.lane import Entry
-from transport.kafka import KafkaError
+from transport.kafka import KafkaError, KafkaSettings, make_producer
 from vitals import log as records
 
 log = logging.getLogger(__name__)
@@ -23,10 +23,30 @@ class Appender:
         failures: Tries that failed since the bridge started.
     """
 
-    def __init__(self, producer: Any, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        self._producer = producer
+    def __init__(self, settings: KafkaSettings, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        self._producer: Any = make_producer(settings)
         self._sleep = sleep
         self.failures = 0
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            KafkaError: If no broker answers.
+        """
+        await self._producer.start()
+
+    async def stop(self, timeout_s: float) -> None:
+        """Close; what Kafka does not take in time is given up, and comes again from the MQTT broker."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._producer.stop()
+        except TimeoutError:
+            await self._producer.client.close()
+
+    async def partitions_of(self, topic: str) -> int:
+        """How many partitions a topic has."""
+        return len(await self._producer.partitions_for(topic))
 
     async def append(self, topic: str, partition: int, group: Sequence[Entry]) -> int:
         """Append a group as one batch.

@@ -33,7 +33,7 @@ from ingest.lane import NEVER, Entry, Lane, LaneSettings, Receipt
 from ingest.registry import Registry
 from ingest.settings import BridgeSettings, Clock
 from ingest.timekeeper import TimeKeeper, newest_ticks
-from transport.kafka import TopicReader, make_producer
+from transport.kafka import TopicReader
 from transport.mqtt import Message, MqttClient, MqttError
 from vitals import block, quarantine, topics
 from vitals.block import BlockBuilder
@@ -69,8 +69,7 @@ class Bridge:
         """The hop `Hop.INGEST`, a sample for each bundle; ward time."""
         self.status: Status = "down"
         self.text = "not started"
-        self._producer: Any = None
-        self._appender: Appender
+        self._appender: Appender | None = None
         self._reader: TopicReader | None = None
         self._client = MqttClient(settings.mqtt, (EVERYTHING,), now_ns=clock.now_ns)
         self._time = TimeKeeper(
@@ -108,10 +107,9 @@ class Bridge:
             KafkaError: If Kafka does not answer.
         """
         self._ended = asyncio.get_running_loop().create_future()
-        self._producer = make_producer(self._settings.kafka)
-        self._appender = Appender(self._producer)
-        await self._producer.start()
-        await self._make_lanes()
+        self._appender = Appender(self._settings.kafka)
+        await self._appender.start()
+        await self._make_lanes(await self._appender.partitions_of(_INPUT))
         self._reader = TopicReader(self._settings.kafka, (topics.REGISTRY.name,), compacted=True)
         await self._reader.start()
         block.encode(BlockBuilder().take())  # Arrow loads half of itself at its first use: 0.4 s, not of a patient's
@@ -129,10 +127,17 @@ class Bridge:
         await self._client.until_connected()
 
     async def until(self, status: Status) -> str:
-        """Wait until the bridge says of itself that it is so; what it says in words."""
+        """Wait until the bridge says of itself that it is so; what it says in words.
+
+        Raises:
+            Exception: As `wait`, if it ends before.
+        """
+        ended = self._ended
         async with self._said:
-            await self._said.wait_for(lambda: self.status == status)
-            return self.text
+            await self._said.wait_for(lambda: self.status == status or (ended is not None and ended.done()))
+        if self.status != status:
+            await self.wait()
+        return self.text
 
     async def wait(self) -> None:
         """Until the bridge is stopped, or cannot go on.
@@ -164,7 +169,8 @@ class Bridge:
         await self._client.stop()
         if self._reader is not None:
             await self._reader.stop()
-        await self._close_producer()
+        if self._appender is not None:
+            await self._appender.stop(self._settings.stop_timeout_s)
 
     async def __aenter__(self) -> Self:
         try:
@@ -179,19 +185,8 @@ class Bridge:
     ) -> None:
         await self.stop()
 
-    async def _close_producer(self) -> None:
-        producer, self._producer = self._producer, None
-        if producer is None:
-            return
-        try:
-            async with asyncio.timeout(self._settings.stop_timeout_s):
-                await producer.stop()
-        except TimeoutError:  # it waits for Kafka to take the rest, which comes again from the broker
-            await producer.client.close()
-
-    async def _make_lanes(self) -> None:
+    async def _make_lanes(self, partitions: int) -> None:
         settings = self._settings
-        partitions = len(await self._producer.partitions_for(_INPUT))
         ticked = await newest_ticks(settings.kafka, partitions, settings.bridge)
         self._lanes = [Lane(_INPUT, p, self._sizes, ticked_ns=ticked[p]) for p in range(partitions)]
         self._mark_ns = min(ticked) if settings.ticks == "marks" else NEVER
@@ -304,15 +299,14 @@ class Bridge:
 
     def _send_waiting(self, lanes: Iterable[Lane]) -> None:
         for lane in lanes:
-            if not lane.busy and lane.waiting:
+            if self._appender is not None and not lane.busy and lane.waiting:
                 lane.busy = True
-                self._spawn(self._send(lane, lane.next_group()), _APPEND)
+                self._spawn(self._send(self._appender, lane), _APPEND)
 
-    async def _send(self, lane: Lane, group: list[Entry]) -> None:
-        while group:
-            offset = await self._appender.append(lane.topic, lane.partition, group)
+    async def _send(self, appender: Appender, lane: Lane) -> None:
+        while group := lane.next_group():
+            offset = await appender.append(lane.topic, lane.partition, group)
             self._settle(lane, group, offset)
-            group = lane.next_group()
         lane.busy = False
         async with self._idle:
             self._idle.notify_all()
@@ -349,14 +343,15 @@ class Bridge:
             if self.status != told or now_s - at_s >= self._settings.status_every_s:
                 self._told = (self.status, now_s)
                 self._tell()
-                async with self._said:
-                    self._said.notify_all()
+                await self._notify()
             await asyncio.sleep(_LOOK_S)
 
+    async def _notify(self) -> None:
+        async with self._said:
+            self._said.notify_all()
+
     def _tell(self) -> None:
-        if (
-            self._producer is not None and not self._health.busy
-        ):  # what Kafka does not take now would be old when it does
+        if not self._health.busy:  # what Kafka does not take now would be old when it does
             self._health.replace(Entry(_json.encode(self.health()), key=b"bridge"))
             self._send_waiting((self._health,))
 
@@ -385,8 +380,6 @@ class Bridge:
             "appended": appended,
         }
 
-    # -- tasks -------------------------------------------------------------------------------------------------------
-
     def _spawn(self, work: Coroutine[Any, Any, None], name: str | None = None) -> None:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
@@ -401,4 +394,5 @@ class Bridge:
             log.critical("the bridge cannot go on: %s", where(error))
             self.status, self.text = "down", f"cannot go on: {where(error)}"
             self._ended.set_exception(error)
+            self._spawn(self._notify())
             self._ended.exception()  # whoever waits is told; that nobody waits is no error of its own
