@@ -74,8 +74,9 @@ def step(plan: Plan, state: PagerState, said: Input, now_ns: int) -> tuple[Pager
     let_own_time_go(turn)
     judge_gateway(turn)
     settle(turn)
-    call(turn)
-    send_digests(turn)
+    if not (isinstance(said, Happened) and said.more):
+        call(turn)
+        send_digests(turn)
     return turn.done(), tuple(turn.decisions)
 
 

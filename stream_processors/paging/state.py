@@ -128,9 +128,15 @@ class PagerState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Happened(msgspec.Struct, frozen=True, tag=True):
-    """An alarm event came."""
+    """An alarm event came.
+
+    Attributes:
+        event: The event.
+        more: True where more events are known to wait: nobody is told before the last of them.
+    """
 
     event: AlarmEvent
+    more: bool = False
 
 
 AnswerAction: TypeAlias = Literal["acknowledge", "on-my-way", "hand-on", "snooze"]

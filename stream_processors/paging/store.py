@@ -1,0 +1,366 @@
+"""What the pager must not forget: state, positions, outbox, receipts and journal, in one SQLite file (WAL).
+
+A step is one transaction: what it was told (the position in the topic), what it knows now, and what is to be sent.
+Sending is three: the *intent* is written, the channel is asked, the outcome is written. A kill -9 between the first
+and the last leaves a message *in doubt*: it is sent again under the same id, and says so.
+
+Calls block. One thread at a time, whichever: the host sees to that.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+
+from stream_processors.paging.state import (
+    STATE_VERSION,
+    Decision,
+    HoldBack,
+    Note,
+    Order,
+    PagerState,
+    Publish,
+    Send,
+)
+from vitals.events import AlarmEvent, event_decoder, event_encoder
+from vitals.log import Command
+
+ReceiptName: TypeAlias = Literal[
+    "queued", "held-back", "sent", "delivered", "opened", "answered", "acted", "failed", "withdrawn", "in-doubt"
+]
+
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS state (
+    part TEXT, name TEXT, body BLOB NOT NULL, PRIMARY KEY (part, name)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS position (
+    topic TEXT, partition INTEGER, next INTEGER NOT NULL, PRIMARY KEY (topic, partition)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS outbox (
+    message_id TEXT PRIMARY KEY, person TEXT NOT NULL, rank INTEGER NOT NULL, status TEXT NOT NULL,
+    channel INTEGER NOT NULL, tries INTEGER NOT NULL, due_ns INTEGER NOT NULL, at_ns INTEGER NOT NULL,
+    body BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS outbox_due ON outbox (due_ns) WHERE status IN ('queued', 'trying');
+CREATE TABLE IF NOT EXISTS told (alarm_id TEXT, message_id TEXT, PRIMARY KEY (alarm_id, message_id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS receipt (
+    seq INTEGER PRIMARY KEY, message_id TEXT NOT NULL, person TEXT NOT NULL, what TEXT NOT NULL, at_ns INTEGER NOT NULL,
+    detail TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS receipt_of ON receipt (message_id);
+CREATE TABLE IF NOT EXISTS journal (
+    seq INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL, what TEXT NOT NULL, person TEXT NOT NULL, alarm_id TEXT NOT NULL,
+    text TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS link_used (link_id TEXT PRIMARY KEY, at_ns INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS passing (name TEXT PRIMARY KEY, kind TEXT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+"""
+
+_PARTS: Final = tuple(field.name for field in msgspec.structs.fields(PagerState))
+_TYPES: Final = {field.name: field.type for field in msgspec.structs.fields(PagerState)}
+_RANK: Final = {"high": 0, "medium": 1, "low": 2}
+_encode: Final = msgspec.json.encode
+Positions: TypeAlias = Mapping[tuple[str, int], int]
+
+
+class Queued(msgspec.Struct, frozen=True, kw_only=True):
+    """A message of the outbox that is not done.
+
+    Attributes:
+        send: What is to be sent.
+        channel: Index of the person's channel to try next.
+        tries: How often that one has failed.
+        due_ns: When.
+        in_doubt: True where a try was begun and its outcome is not known.
+    """
+
+    send: Send
+    channel: int
+    tries: int
+    due_ns: int
+    in_doubt: bool
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a message, with its time."""
+
+    message_id: str
+    person: str
+    what: str
+    at_ns: int
+    detail: str = ""
+
+
+class StoreMismatch(Exception):  # noqa: N818  # says what it is
+    """The file was written by another version of the pager's state."""
+
+
+class PagerStore:
+    """The file.
+
+    Args:
+        path: Where; its folder must exist.
+        durable: False leaves the flushing to the system: a kill -9 loses nothing then either, a power cut may.
+    """
+
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
+        self._db.executescript(_TABLES)
+        row = self._db.execute("SELECT value FROM about WHERE name = 'state_version'").fetchone()
+        if row is None:
+            self._db.execute("INSERT INTO about VALUES ('state_version', ?)", (str(STATE_VERSION),))
+        elif row[0] != str(STATE_VERSION):
+            raise StoreMismatch(f"{path.name} holds state version {row[0]}, this pager writes {STATE_VERSION}")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._db
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def load(self) -> PagerState:
+        """The state as the last step left it; an empty one in a new file."""
+        parts: dict[str, dict[str, bytes]] = {part: {} for part in _PARTS}
+        for part, name, body in self._db.execute("SELECT part, name, body FROM state"):
+            if part in parts:
+                parts[part][name] = body
+        made: dict[str, Any] = {}
+        for part, rows in parts.items():
+            data = b"{" + b",".join(_encode(name) + b":" + body for name, body in rows.items()) + b"}"
+            made[part] = msgspec.json.decode(data, type=_TYPES[part])
+        return PagerState(**made)
+
+    def positions(self) -> dict[tuple[str, int], int]:
+        """(topic, partition) -> offset of the first record not taken in yet."""
+        rows = self._db.execute("SELECT topic, partition, next FROM position")
+        return {(topic, partition): offset for topic, partition, offset in rows}
+
+    def commit(
+        self,
+        before: PagerState,
+        after: PagerState,
+        decisions: Iterable[Decision],
+        now_ns: int,
+        positions: Positions | None = None,
+    ) -> None:
+        """Write a step down: all of it or nothing.
+
+        Args:
+            before: The state that the file holds.
+            after: The state that it is to hold.
+            decisions: What is to be done.
+            now_ns: When it was decided.
+            positions: How far the topic has been taken in by it.
+        """
+        with self._transaction() as db:
+            for part in _PARTS:
+                self._write_part(part, getattr(before, part), getattr(after, part))
+            for decision in decisions:
+                self._decided(db, decision, now_ns)
+            for (topic, partition), offset in (positions or {}).items():
+                db.execute("INSERT OR REPLACE INTO position VALUES (?, ?, ?)", (topic, partition, offset))
+
+    def _write_part(self, part: str, old: dict[str, Any], new: dict[str, Any]) -> None:
+        if old is new:
+            return
+        changed = [(part, name, _encode(value)) for name, value in new.items() if old.get(name) != value]
+        self._db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", changed)
+        gone = [(part, name) for name in old if name not in new]
+        self._db.executemany("DELETE FROM state WHERE part = ? AND name = ?", gone)
+
+    def _decided(self, db: sqlite3.Connection, decision: Decision, now_ns: int) -> None:
+        match decision:
+            case Send():
+                self._enqueue(db, decision)
+            case HoldBack():
+                self._receipt(decision.item.message_id, decision.person, "held-back", now_ns, "")
+            case Order():
+                name = f"command:{decision.command.command_id}"
+                db.execute("INSERT OR IGNORE INTO passing VALUES (?, 'command', ?)", (name, _encode(decision.command)))
+            case Publish():
+                name = f"event:{decision.event.event_id}"
+                body = event_encoder.encode(decision.event)
+                db.execute("INSERT OR IGNORE INTO passing VALUES (?, 'event', ?)", (name, body))
+            case Note():
+                self._note(now_ns, decision.what, decision.person, decision.alarm_id, decision.text)
+
+    def _enqueue(self, db: sqlite3.Connection, send: Send) -> None:
+        # The same id again is the same message: it is never put in twice.
+        row = (send.message_id, send.person, _RANK[send.priority], send.at_ns, send.at_ns, _encode(send))
+        done = db.execute("INSERT OR IGNORE INTO outbox VALUES (?, ?, ?, 'queued', 0, 0, ?, ?, ?)", row)
+        if done.rowcount:
+            self._receipt(send.message_id, send.person, "queued", send.at_ns, send.kind)
+            db.executemany(
+                "INSERT OR IGNORE INTO told VALUES (?, ?)", [(alarm_id, send.message_id) for alarm_id in send.alarm_ids]
+            )
+
+    def _receipt(self, message_id: str, person: str, what: ReceiptName, at_ns: int, detail: str) -> None:
+        self._db.execute(
+            "INSERT INTO receipt (message_id, person, what, at_ns, detail) VALUES (?, ?, ?, ?, ?)",
+            (message_id, person, what, at_ns, detail),
+        )
+
+    def _note(self, at_ns: int, what: str, person: str, alarm_id: str, text: str) -> None:
+        self._db.execute(
+            "INSERT INTO journal (at_ns, what, person, alarm_id, text) VALUES (?, ?, ?, ?, ?)",
+            (at_ns, what, person, alarm_id, text),
+        )
+
+    # What is to be sent.
+
+    def enqueue(self, sends: Iterable[Send]) -> None:
+        """Put messages into the outbox that no step decided: tests, hand-overs, quiet-shift messages."""
+        with self._transaction() as db:
+            for send in sends:
+                self._enqueue(db, send)
+
+    def due(self, now_ns: int, at_most: int = 500) -> list[Queued]:
+        """Messages that are due, the most urgent first, then the oldest."""
+        rows = self._db.execute(
+            "SELECT body, channel, tries, due_ns, status FROM outbox"
+            " WHERE status IN ('queued', 'trying') AND due_ns <= ? ORDER BY rank, at_ns, message_id LIMIT ?",
+            (now_ns, at_most),
+        )
+        return [
+            Queued(
+                send=msgspec.json.decode(body, type=Send),
+                channel=channel,
+                tries=tries,
+                due_ns=due_ns,
+                in_doubt=status == "trying",
+            )
+            for body, channel, tries, due_ns, status in rows
+        ]
+
+    def next_due_ns(self) -> int | None:
+        """When the next message is due."""
+        row = self._db.execute("SELECT MIN(due_ns) FROM outbox WHERE status IN ('queued', 'trying')").fetchone()
+        return None if row[0] is None else int(row[0])
+
+    def intend(self, queued: Queued, now_ns: int) -> None:
+        """Before a channel is asked: from here on the message is in doubt until its outcome is written."""
+        with self._transaction() as db:
+            if queued.in_doubt:
+                self._receipt(
+                    queued.send.message_id, queued.send.person, "in-doubt", now_ns, f"channel {queued.channel}"
+                )
+            db.execute("UPDATE outbox SET status = 'trying' WHERE message_id = ?", (queued.send.message_id,))
+
+    def mark(self, queued: Queued, what: Literal["sent", "failed", "withdrawn"], now_ns: int, detail: str = "") -> None:
+        """A message is done."""
+        send = queued.send
+        with self._transaction() as db:
+            db.execute("UPDATE outbox SET status = ? WHERE message_id = ?", (what, send.message_id))
+            self._receipt(send.message_id, send.person, what, now_ns, detail)
+
+    def try_again(self, queued: Queued, channel: int, tries: int, due_ns: int) -> None:
+        """A message is tried again later."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE outbox SET status = 'queued', channel = ?, tries = ?, due_ns = ? WHERE message_id = ?",
+                (channel, tries, due_ns, queued.send.message_id),
+            )
+
+    def message(self, message_id: str) -> Send | None:
+        """A message by its id, whatever became of it."""
+        row = self._db.execute("SELECT body FROM outbox WHERE message_id = ?", (message_id,)).fetchone()
+        return None if row is None else msgspec.json.decode(row[0], type=Send)
+
+    # What passes through to the ward and to the topic: idempotent by id at the other end, so sent at least once.
+
+    def commands(self) -> list[Command]:
+        """Commands for the ward that are not acknowledged yet."""
+        rows = self._db.execute("SELECT body FROM passing WHERE kind = 'command' ORDER BY name")
+        return [msgspec.json.decode(body, type=Command) for (body,) in rows]
+
+    def events(self) -> list[AlarmEvent]:
+        """Events of own alarms that are not published yet."""
+        rows = self._db.execute("SELECT body FROM passing WHERE kind = 'event' ORDER BY name")
+        return sorted((event_decoder.decode(body) for (body,) in rows), key=lambda e: (e.alarm_id, e.n))
+
+    def passed(self, passing: Command | AlarmEvent) -> None:
+        """The other end has it."""
+        name = f"command:{passing.command_id}" if isinstance(passing, Command) else f"event:{passing.event_id}"
+        with self._transaction() as db:
+            db.execute("DELETE FROM passing WHERE name = ?", (name,))
+
+    # What came back.
+
+    def receipt(self, message_id: str, person: str, what: ReceiptName, at_ns: int, detail: str = "") -> None:
+        """Something became of a message."""
+        with self._transaction():
+            self._receipt(message_id, person, what, at_ns, detail)
+
+    def receipts(self, message_id: str) -> list[Receipt]:
+        """All that became of a message, in order."""
+        rows = self._db.execute(
+            "SELECT message_id, person, what, at_ns, detail FROM receipt WHERE message_id = ? ORDER BY seq",
+            (message_id,),
+        )
+        return [Receipt(message_id=m, person=p, what=w, at_ns=a, detail=d) for m, p, w, a, d in rows]
+
+    def receipts_of_alarm(self, alarm_id: str) -> list[Receipt]:
+        """All that became of an alarm's messages, in order: one alarm's story as far as people are in it."""
+        rows = self._db.execute(
+            "SELECT r.message_id, r.person, r.what, r.at_ns, r.detail FROM receipt r JOIN told USING (message_id)"
+            " WHERE told.alarm_id = ? ORDER BY r.seq",
+            (alarm_id,),
+        )
+        return [Receipt(message_id=m, person=p, what=w, at_ns=a, detail=d) for m, p, w, a, d in rows]
+
+    def newest_message(self, alarm_id: str, person: str) -> str | None:
+        """The newest message that told a person of an alarm."""
+        row = self._db.execute(
+            "SELECT message_id FROM told JOIN outbox USING (message_id) WHERE alarm_id = ? AND person = ?"
+            " ORDER BY at_ns DESC, message_id LIMIT 1",
+            (alarm_id, person),
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+    def use_link(self, link_id: str, at_ns: int) -> bool:
+        """Use a link; False where it was used before."""
+        with self._transaction() as db:
+            done = db.execute("INSERT OR IGNORE INTO link_used VALUES (?, ?)", (link_id, at_ns))
+            return done.rowcount == 1
+
+    def link_was_used(self, link_id: str) -> bool:
+        """Whether a link was used."""
+        return self._db.execute("SELECT 1 FROM link_used WHERE link_id = ?", (link_id,)).fetchone() is not None
+
+    def note(self, at_ns: int, what: str, text: str, *, person: str = "", alarm_id: str = "") -> None:
+        """A line of the journal."""
+        with self._transaction():
+            self._note(at_ns, what, person, alarm_id, text)
+
+    def journal(self, since_ns: int = 0) -> list[tuple[int, str, str, str, str]]:
+        """(when, what, person, alarm, text), in order."""
+        rows = self._db.execute(
+            "SELECT at_ns, what, person, alarm_id, text FROM journal WHERE at_ns >= ? ORDER BY seq", (since_ns,)
+        )
+        return list(rows)
+
+    def keep(self, name: str, value: object) -> None:
+        """Keep a small value beside the state."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO state VALUES ('kept', ?, ?)", (name, _encode(value)))
+
+    def kept(self, name: str) -> bytes | None:
+        """A value that was kept, as JSON."""
+        row = self._db.execute("SELECT body FROM state WHERE part = 'kept' AND name = ?", (name,)).fetchone()
+        return None if row is None else bytes(row[0])
