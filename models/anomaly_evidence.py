@@ -255,7 +255,7 @@ def _frame(c: Floats, s: State, g: Grid) -> Floats:
 FRAME: Final = ("then", "then_fresh", "then_moved", "here", "distance", "moved_known", "moved")
 """Rows of the forecaster's input: the value LAG rows ago and its last change; whether a value is here, its distance
 from that one in usual changes; whether the change from the row before is known, and it."""
-DRIFT: Final = ("lag1", "lag2", "lag3", "lag4", "lag5", "lag6", "level")
+DRIFT: Final = ("lag1", "lag2", "lag3", "lag4", "lag5", "lag6", "illness")
 WIDTH: Final = len(FRAME) * N + CHANNELS * len(SIGN_FEATURES) + N * len(DRIFT)
 
 

@@ -48,6 +48,16 @@ class Bench:
     """Shape (n,): seed of the injection, -1 for the untouched."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """How the rows of a grid count in time; the defaults are minutes."""
+
+    refractory: int = REFRACTORY
+    """Rows without a second alert."""
+    a_day: int = ROWS_A_DAY
+    """Rows of a day."""
+
+
 def stretches_of(x: Floats, rows: int = STRETCH, most: int | None = None, least_seen: float = 0.7) -> list[Floats]:
     """Cut one stay into stretches without overlap; those where too little was measured are left out.
 
@@ -68,7 +78,10 @@ def stretches_of(x: Floats, rows: int = STRETCH, most: int | None = None, least_
     return good
 
 
-def build(stays: Mapping[str, Floats], sizes: Sizes, seeds: int = 5, most: int = 8, plan: Plan = MINUTE) -> Bench:
+def build(
+    stays: Mapping[str, Floats], sizes: Sizes, seeds: int = 5, most: int = 8, plan: Plan = MINUTE, *,
+    stretch: int = STRETCH, least_seen: float = 0.7,
+) -> Bench:  # fmt: skip
     """Make the bench: every stretch untouched, and for every seed one copy per kind of event.
 
     Args:
@@ -77,16 +90,18 @@ def build(stays: Mapping[str, Floats], sizes: Sizes, seeds: int = 5, most: int =
         seeds: How many independent injections.
         most: Stretches of one patient, so that a stay of weeks does not own the result.
         plan: Sizes of the events.
+        stretch: Rows of a stretch.
+        least_seen: As in `stretches_of`.
     """
-    base: list[tuple[str, Floats]] = [(p, s) for p, x in stays.items() for s in stretches_of(x, most=most)]
+    base = [(p, s) for p, x in stays.items() for s in stretches_of(x, stretch, most, least_seen)]
     x, who, events, seed_of = [s for _, s in base], [p for p, _ in base], [None] * len(base), [-1] * len(base)
     found: list[Event | None] = list(events)
     for seed in range(seeds):
-        for number, (patient, stretch) in enumerate(base):
+        for number, (patient, whole) in enumerate(base):
             for k, kind in enumerate(KINDS):
                 rng = np.random.default_rng([seed, number, k])
                 try:
-                    copy, event = inject(stretch, kind, sizes, rng, plan)
+                    copy, event = inject(whole, kind, sizes, rng, plan)
                 except NoRoomError:
                     continue
                 x.append(copy)
@@ -137,8 +152,8 @@ def hits(score: Floats, bench: Bench, threshold: float, refractory: int = REFRAC
 
 
 def recall_table(
-    score: Floats, bench: Bench, budgets: tuple[float, ...] = BUDGETS
-) -> dict[str, dict[str, list[float]]]:
+    score: Floats, bench: Bench, budgets: tuple[float, ...] = BUDGETS, rows: Rows | None = None
+) -> dict[str, dict[str, list[float]]]:  # fmt: skip
     """Recall of each kind at each budget, with a 95 % interval.
 
     The interval is a bootstrap over patients (events of one patient are not independent), 400 draws, all seeds pooled;
@@ -147,6 +162,7 @@ def recall_table(
     Returns:
         ``{"0.5": {"spike": [recall, low, high, sd over seeds], ...}, ...}``
     """
+    rows = rows or Rows()
     clean = np.array([e is None for e in bench.event])
     kinds = np.array(["" if e is None else e.kind for e in bench.event])
     who, number = np.unique(bench.patient, return_inverse=True)
@@ -155,9 +171,9 @@ def recall_table(
     weights = np.stack([np.bincount(d, minlength=len(who)) for d in draws])  # (400, patients)
     out: dict[str, dict[str, list[float]]] = {}
     for budget in budgets:
-        hit = hits(score, bench, threshold_for(score[clean], budget))
+        hit = hits(score, bench, threshold_for(score[clean], budget, rows.refractory, rows.a_day), rows.refractory)
         row: dict[str, list[float]] = {}
-        for kind in KINDS:
+        for kind in [k for k in KINDS if (kinds == k).any()]:
             of = kinds == kind
             got = np.bincount(number[of], hit[of], len(who))
             all_ = np.bincount(number[of], minlength=len(who))
@@ -165,6 +181,6 @@ def recall_table(
             seeds = [hit[of & (bench.seed == s)].mean() for s in np.unique(bench.seed[of])]
             low, high = np.percentile(boot, [2.5, 97.5])
             row[kind] = [float(hit[of].mean()), float(low), float(high), float(np.std(seeds))]
-        row["mean"] = [float(np.mean([row[k][0] for k in KINDS])), 0.0, 0.0, 0.0]
+        row["mean"] = [float(np.mean([r[0] for r in row.values()])), 0.0, 0.0, 0.0]
         out[str(budget)] = row
     return out

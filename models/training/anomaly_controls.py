@@ -27,7 +27,7 @@ def random(x: Floats, seed: int = 0) -> Floats:
     return np.random.default_rng(seed).random(x.shape[:2]).astype(np.float32)
 
 
-def _ewma_residual(x: Floats, sizes: Sizes, half_life: float = 60.0) -> Floats:
+def _ewma_residual(x: Floats, sizes: Sizes, half_life: float) -> Floats:
     """Distance from the exponential mean of the rows before, in exponential deviations; shape (n, rows, N_SIGNS)."""
     keep = np.float32(0.5 ** (1 / half_life))
     sd = np.nan_to_num(sizes.change_sd, nan=1.0).astype(np.float32)
@@ -40,7 +40,7 @@ def _ewma_residual(x: Floats, sizes: Sizes, half_life: float = 60.0) -> Floats:
         z[:, t] = np.nan_to_num(d / np.sqrt(var))
         mean = np.where(np.isnan(now), mean, np.where(np.isnan(mean), now, keep * mean + (1 - keep) * now))
         var = np.where(np.isnan(d), var, np.maximum(keep * var + (1 - keep) * d * d, (0.2 * sd) ** 2))
-    z[:, :_EARLY] = 0
+    z[:, : min(_EARLY, x.shape[1] // 6)] = 0
     return z[:, :, WATCHED]
 
 
@@ -56,26 +56,36 @@ def cusum(z: Floats, slack: float = 0.5) -> Floats:
     return out
 
 
-def ewma_largest(x: Floats, sizes: Sizes) -> Floats:
+def ewma_largest(x: Floats, sizes: Sizes, half_life: float = 60.0) -> Floats:
     """Largest deviation from a patient's exponential mean."""
-    return np.asarray(np.abs(_ewma_residual(x, sizes)).max(2))
+    return np.asarray(np.abs(_ewma_residual(x, sizes, half_life)).max(2))
 
 
-def ewma_cusum(x: Floats, sizes: Sizes) -> Floats:
+def ewma_cusum(x: Floats, sizes: Sizes, half_life: float = 240.0) -> Floats:
     """The same deviations, accumulated."""
-    return cusum(_ewma_residual(x, sizes, half_life=240.0))
+    return cusum(_ewma_residual(x, sizes, half_life))
 
 
-def stuck_run(x: Floats) -> Floats:
-    """Longest run of exact repeats over the signs, in rows."""
-    run = np.zeros((len(x), len(WATCHED)), np.float32)
-    out = np.zeros(x.shape[:2], np.float32)
-    for t in range(1, x.shape[1]):
-        now, before = x[:, t, WATCHED], x[:, t - 1, WATCHED]
-        run = np.where(now == before, run + 1, 0)
-        out[:, t] = run.max(1)
+def stuck_run(x: Floats, fit: Floats) -> Floats:
+    """Longest run of exact repeats over the signs, each against the run that sign has once in 2000 rows of `fit`.
+
+    The plain longest run is owned by saturations of 100 %; weighing each sign by its own habit makes the rule about
+    as good as it can be.
+    """
+    usual = np.maximum(np.quantile(_runs(fit).reshape(-1, len(WATCHED)), 1 - 1 / 2000, axis=0), 3)
+    out: Floats = (_runs(x) / usual).max(2)
     # Whole numbers tie; a hair of row number breaks ties without changing what is longer.
     return out + np.linspace(0, 1e-3, x.shape[1], dtype=np.float32)
+
+
+def _runs(x: Floats) -> Floats:
+    """Rows that each watched sign has repeated exactly; shape (n, rows, len(WATCHED))."""
+    run = np.zeros((len(x), len(WATCHED)), np.float32)
+    out = np.zeros((*x.shape[:2], len(WATCHED)), np.float32)
+    for t in range(1, x.shape[1]):
+        run = np.where(x[:, t, WATCHED] == x[:, t - 1, WATCHED], run + 1, 0)
+        out[:, t] = run
+    return out
 
 
 def window_features(x: Floats, rows: int = 10) -> Floats:
@@ -103,3 +113,54 @@ def isolation_forest(x: Floats, fit: Floats, seed: int = 0) -> Floats:
         block = rows[i : i + 200]
         out[i : i + 200] = -forest.score_samples(block.reshape(-1, block.shape[2])).reshape(block.shape[:2])
     return out
+
+
+def gaussian_gru(x: Floats, fit: Floats, *, epochs: int = 10, seed: int = 0) -> tuple[Floats, Floats]:
+    """A GRU that forecasts the next row with Gaussian residuals, as textbooks do it: largest residual, and its CUSUM.
+
+    Args:
+        x: Shape (n, rows, N_SIGNS), to be judged.
+        fit: Shape (m, rows, N_SIGNS), raw stretches to fit on.
+        epochs: Passes over `fit`.
+        seed: Of weights and order.
+
+    Returns:
+        Two scores of shape (n, rows).
+    """
+    import torch  # noqa: PLC0415 - the other controls need none
+    from torch import nn  # noqa: PLC0415
+
+    torch.manual_seed(seed)
+    k = len(WATCHED)
+    flat = fit[:, :, WATCHED].reshape(-1, k)
+    seen = np.isfinite(flat).any(0)
+    middle = np.where(seen, np.nanmean(np.where(seen, flat, 0), 0), 0).astype(np.float32)
+    spread = np.where(seen, np.nanstd(np.where(seen, flat, 0), 0), 1).astype(np.float32)
+    gru, head = nn.GRU(2 * k, 48, batch_first=True), nn.Linear(48, 2 * k)
+    optimiser = torch.optim.Adam([*gru.parameters(), *head.parameters()], lr=4e-3)
+
+    def residual(part: Floats) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        scaled = torch.from_numpy((part[:, :, WATCHED] - middle) / spread)
+        there = torch.isfinite(scaled).float()
+        scaled = torch.nan_to_num(scaled)
+        h, _ = gru(torch.cat([scaled, there], 2)[:, :-1])
+        mean, log_sd = head(h).chunk(2, -1)
+        log_sd = log_sd.clamp(-4, 3)
+        return (scaled[:, 1:] - mean) * torch.exp(-log_sd), log_sd, there[:, 1:]
+
+    rng = np.random.default_rng(seed)
+    for _ in range(epochs):
+        for lot in np.array_split(rng.permutation(len(fit)), max(1, len(fit) // 24)):
+            z, log_sd, there = residual(fit[lot])
+            loss = ((z * z / 2 + log_sd) * there).sum() / there.sum()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+    largest, summed = np.zeros(x.shape[:2], np.float32), np.zeros(x.shape[:2], np.float32)
+    with torch.no_grad():
+        for i in range(0, len(x), 200):
+            z, _, there = residual(x[i : i + 200])
+            block = (z * there).numpy()
+            largest[i : i + 200, 1:] = np.abs(block).max(2)
+            summed[i : i + 200, 1:] = cusum(block)
+    return largest, summed

@@ -36,6 +36,11 @@ def is_test(patient: str) -> bool:
     return hash_share(patient) < 0.41
 
 
+def hourly_test(patient: str) -> bool:
+    """Whether a patient of the hourly recordings is kept for testing: a fifth, by hash."""
+    return hash_share(f"split-{patient}") < 0.2
+
+
 def _read(path: Path, columns: list[str]) -> Any:
     if not path.is_file():
         raise DataMissingError(f"{path.name} of {path.parent.name} is missing: point TELEWARD_DATA to the recordings")

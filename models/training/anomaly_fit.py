@@ -103,7 +103,7 @@ def _any_plan(rng: np.random.Generator, base: Plan) -> Plan:
     )
 
 
-COPIES: Final = {"spike": 5, "shift": 3, "deterioration": 3, "stuck": 2, "flat": 3}
+COPIES: Final = {"spike": 5, "shift": 3, "deterioration": 2, "stuck": 2, "flat": 3}
 
 
 def _with_spikes(x: Floats, sizes: Sizes, rng: np.random.Generator, base: Plan) -> tuple[Floats, list[Event]]:
@@ -182,7 +182,7 @@ def fit_forecaster(
             h, _ = net.forecaster.gru(net.forecaster.past(frame))
             loss = forecast_loss(net.forecaster.heads(h, frame), frame, net.repeat_step)
             learn(loss)
-            total += float(loss) * len(lot)
+            total += float(loss.detach()) * len(lot)
         tell(f"forecaster epoch {epoch + 1}: {total / len(frames):.4f}")
 
 
@@ -212,14 +212,15 @@ def labels_of(events: Events, rows: int, after: dict[str, int]) -> npt.NDArray[n
 
 def fit_scorers(
     net: AnomalyNetwork, features: Halves, said: Halves, labels: npt.NDArray[np.bool_], settings: FitSettings,
-    tell: Callable[[str], None] = lambda _: None, first_row: int = 60,
+    tell: Callable[[str], None] = lambda _: None, first_row: int = 60, among: npt.NDArray[np.intp] | None = None,
 ) -> None:  # fmt: skip
-    """Fit the scorers on rows inside events and all rows of untouched stretches. In place."""
+    """Fit the scorers on rows inside events and all rows of untouched stretches, `among` some or all. In place."""
     rng = np.random.default_rng([settings.seed, 2])
     untouched = np.logical_not(labels.any(axis=(1, 2)))
     late = np.arange(labels.shape[1]) >= first_row
-    quiet = np.argwhere(np.logical_and.outer(untouched, late))
-    loud = np.argwhere(labels.any(axis=2))
+    chosen = np.ones(len(labels), bool) if among is None else np.isin(np.arange(len(labels)), among)
+    quiet = np.argwhere(np.logical_and.outer(untouched & chosen, late))
+    loud = np.argwhere(labels.any(axis=2) & chosen[:, None])
     most = len(quiet)
     lots = -(-(len(quiet) + min(len(loud), most)) // settings.rows)
     learn = _cycle(nn.ModuleList([net.signs, net.drift]), settings.rate / 2, 1e-3, settings.score_epochs * lots)
@@ -235,7 +236,7 @@ def fit_scorers(
             loss = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
             loss = (loss * torch.where(wanted > 0, settings.found_weight, 1.0)).sum(1).mean()
             learn(loss)
-            total += float(loss) * len(lot)
+            total += float(loss.detach()) * len(lot)
         tell(f"scorers epoch {epoch + 1}: {total / len(rows):.4f}")
     net.eval()
 

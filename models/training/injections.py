@@ -202,7 +202,6 @@ def inject(x: Floats, kind: str, sizes: Sizes, rng: np.random.Generator, plan: P
         for moved in (sign, *(COMPANIONS.get(sign, ()) if plan.together else ())):
             change, spread = float(sizes.change_sd[moved]), float(sizes.population_sd[moved])
             y[window, moved] = _one_sign(x[window, moved], kind, way, change, spread, plan)
-    changed = np.zeros(x.shape, bool)
-    changed[window] = True
+    changed = y != x
     about = -1 if kind == "deterioration" else sign
     return np.where(changed, _tidy(y, plan), y), Event(kind, start, start + rows, about)
