@@ -26,7 +26,7 @@ _POLL_S: Final = 0.005
 
 def main() -> None:
     """Serve until the parent goes: by its signal (Linux), or when its end of our standard input closes."""
-    from iotcore.iotcore import IotCoreBroker  # noqa: PLC0415 - the parent imports this module for `UP` alone
+    from iotcore.iotcore import IotCoreBroker  # here: the parent imports this module for `UP` alone
 
     config, parent = sys.argv[1], int(sys.argv[2])
     if sys.platform == "linux":
