@@ -106,9 +106,9 @@ class Engine:
             detail = str(event.state.get("outcome", "")) or event.event
             self.store.receipt(message, event.by, what, event.at_ns, f"{event.event_id} {detail}")
 
-    def next_ns(self) -> int | None:
-        """When a step or a message falls due."""
-        times = (next_ns(self.state), self.store.next_due_ns())
+    def next_ns(self, now_ns: int) -> int | None:
+        """When a step, or a message that is not due yet, falls due."""
+        times = (next_ns(self.state), self.store.next_due_ns(now_ns))
         return min((at for at in times if at is not None), default=None)
 
     # Sending.

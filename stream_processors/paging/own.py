@@ -26,6 +26,7 @@ UNPROVEN: Final = "pager-unproven"
 GAP: Final = "pager-gap"
 NO_CHANNEL: Final = "pager-no-channel"
 CALENDAR: Final = "pager-calendar"
+HAND_OVER: Final = "pager-hand-over"
 AUDIT: Final = "pager-audit"
 BLIND: Final = "pager-blind"
 
@@ -85,6 +86,12 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
                 (Band(1, LOW), Band(2, MEDIUM)),
                 "The rota's calendar cannot be read: the last good one holds.",
                 "site: level 2 after a day",
+            ),
+            _rule(
+                HAND_OVER,
+                (Band(1, LOW), Band(2, MEDIUM)),
+                "Nobody has taken over the pager: the last one keeps it.",
+                "site: level 1 when the shift begins, 2 half an hour later",
             ),
             _rule(
                 AUDIT,

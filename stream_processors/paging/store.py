@@ -248,9 +248,11 @@ class PagerStore:
             for body, channel, tries, due_ns, status in rows
         ]
 
-    def next_due_ns(self) -> int | None:
-        """When the next message is due."""
-        row = self._db.execute("SELECT MIN(due_ns) FROM outbox WHERE status IN ('queued', 'trying')").fetchone()
+    def next_due_ns(self, after_ns: int = -1) -> int | None:
+        """When the next message falls due after an instant."""
+        row = self._db.execute(
+            "SELECT MIN(due_ns) FROM outbox WHERE status IN ('queued', 'trying') AND due_ns > ?", (after_ns,)
+        ).fetchone()
         return None if row[0] is None else int(row[0])
 
     def intend(self, queued: Queued, now_ns: int) -> None:
@@ -354,6 +356,23 @@ class PagerStore:
             "SELECT at_ns, what, person, alarm_id, text FROM journal WHERE at_ns >= ? ORDER BY seq", (since_ns,)
         )
         return list(rows)
+
+    def prune(self, before_ns: int) -> int:
+        """Forget messages that were done before an instant, with their receipts, links and journal lines.
+
+        Returns:
+            How many messages.
+        """
+        done = "SELECT message_id FROM outbox WHERE at_ns < ? AND status NOT IN ('queued', 'trying')"
+        with self._transaction() as db:
+            for table in ("receipt", "told"):
+                db.execute(f"DELETE FROM {table} WHERE message_id IN ({done})", (before_ns,))  # noqa: S608  # our words
+            gone = db.execute(
+                "DELETE FROM outbox WHERE at_ns < ? AND status NOT IN ('queued', 'trying')", (before_ns,)
+            ).rowcount
+            db.execute("DELETE FROM link_used WHERE at_ns < ?", (before_ns,))
+            db.execute("DELETE FROM journal WHERE at_ns < ?", (before_ns,))
+        return gone
 
     def keep(self, name: str, value: object) -> None:
         """Keep a small value beside the state."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from stream_processors.paging import own
@@ -55,7 +55,7 @@ class Setting:
 
     rota: Rota
     console_url: str = ""
-    links: Mapping[str, str] = {}
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 def words(send: Send, setting: Setting) -> Words:

@@ -1,0 +1,49 @@
+"""What the pager's host needs to know, beside rota and policies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from stream_processors.paging.delivery import DeliverySettings
+from transport.kafka import KafkaSettings
+from vitals.signs import HOUR_NS, MINUTE_NS, SECOND_NS
+
+
+@dataclass(frozen=True, slots=True)
+class PagerSettings:
+    """Settings of the shell. Times are ward time where they end in ``_ns``, the wall's where they end in ``_s``.
+
+    Attributes:
+        kafka: Where the alarm topic is.
+        console_url: Where a page sends people; "" leaves it out.
+        answer_url: What stands before the token of a link; "" makes no links.
+        heartbeat_url: Asked again and again while all is well: whoever expects it notices when it stops. "" for none.
+        heartbeat_every_ns: How often.
+        audit_every_ns: How often the auditor walks all open alarms.
+        watch_every_ns: How often shifts, tests and hand-overs are looked at.
+        calendar_every_ns: How often calendars are read again.
+        pass_pause_ns: Between tries to hand a command to the ward.
+        stuck_ns: A loop that has not come round for so long stops the heartbeat.
+        kafka_wait_s: How long Kafka may take to answer before the pager calls itself blind.
+        keep_ns: How long messages, receipts and the journal are kept.
+        delivery: How patient the pager is with channels.
+    """
+
+    kafka: KafkaSettings
+    console_url: str = ""
+    answer_url: str = ""
+    heartbeat_url: str = ""
+    heartbeat_every_ns: int = 30 * SECOND_NS
+    audit_every_ns: int = MINUTE_NS
+    watch_every_ns: int = 30 * SECOND_NS
+    calendar_every_ns: int = HOUR_NS
+    pass_pause_ns: int = SECOND_NS
+    stuck_ns: int = 5 * MINUTE_NS
+    kafka_wait_s: float = 10.0
+    keep_ns: int = 365 * 24 * HOUR_NS
+    delivery: DeliverySettings = field(default_factory=DeliverySettings)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        if self.stuck_ns <= max(self.audit_every_ns, self.watch_every_ns, self.heartbeat_every_ns):
+            raise ValueError(f"stuck_ns is {self.stuck_ns}, must be above the time of every loop")
