@@ -21,9 +21,12 @@ MQTT_TLS_PORT: Final = 8883
 MQTT_MAX_PACKET_BYTES: Final = 1 << 20
 """Largest MQTT packet: well above the 64 kB that the bridge refuses with a reason, so that it can."""
 
-MQTT_MAX_QUEUED_MESSAGES: Final = 0
+MQTT_MAX_QUEUED_MESSAGES: Final = 1_000_000_000
+"""No bound in practice. Not 0, which means none too: with it Mosquitto 2.0.11 takes its queue for full whenever it
+refuses a publish, and cuts the connection of a device that it only meant to refuse (seen)."""
+
 MQTT_MAX_QUEUED_BYTES: Final = 0
-"""No bound on what waits for a bridge that is away, on purpose.
+"""No bound (0) on what waits for a bridge that is away, on purpose.
 
 Measured with Mosquitto 2.0.11, 40,000 bundles of 2 kB while the bridge was away: with a bound of 20 MB every one was
 acknowledged and 30,000 were thrown away; with `memory_limit` publishers are cut without an acknowledgement (honest),

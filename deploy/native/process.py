@@ -144,6 +144,8 @@ class Server(ABC):
         return {}
 
     async def _start_on(self, port: int) -> None:
+        if _taken(port):  # else whoever has it would answer in our place
+            raise ServerError(f"{self.name} can't start: {LOOPBACK}:{port} is in use")
         command = await self._prepare(port)
         log_begins = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
