@@ -146,16 +146,16 @@ class AllChannels:
             raise ChannelFailed(f"file: {error.strerror}") from error
 
     async def _through_apprise(self, scheme: str, address: str, message: Outgoing) -> None:
-        plugin = await asyncio.to_thread(_plugin, scheme, address, message)
-        if plugin is None:
-            raise ChannelFailed(f"{scheme} is no address that Apprise knows")
         words = message.words
         body = f"{words.body}\n(Sent again: an earlier try may have reached you.)" if message.repeat else words.body
         kind = {"high": "failure", "medium": "warning"}.get(message.priority, "info")
         try:
-            taken = await plugin.async_notify(title=words.title, body=body, notify_type=kind)
+            plugin = await asyncio.to_thread(_plugin, scheme, address, message)
+            taken = plugin is not None and await plugin.async_notify(title=words.title, body=body, notify_type=kind)
         except Exception as error:  # its hundred plugins raise what they like
             raise ChannelFailed(f"{scheme}: {type(error).__name__}") from error
+        if plugin is None:
+            raise ChannelFailed(f"{scheme} is no address that Apprise knows")
         if not taken:
             raise ChannelFailed(f"{scheme} refused it or cannot be reached")
 

@@ -163,7 +163,8 @@ class Pager:
             await self._clock.sleep_until(self._clock.now_ns() + self._settings.pass_pause_ns)
 
     def _see(self) -> None:
-        if own.BLIND in self.engine.state.own:
+        blind = self.engine.state.own.get(own.BLIND)
+        if blind is not None and blind.active and not blind.closed:
             self.found(Found(rule=own.BLIND))
 
     async def _follow(self, reader: TopicReader) -> None:
@@ -227,6 +228,10 @@ class Pager:
                 await self._around.channels.send(channel.address, message)
             except ChannelFailed as error:
                 self.engine.failed(queued, str(error), self._clock.now_ns())
+            except Exception as error:
+                # A channel that fails in a way of its own must not be asked again without a pause.
+                log.exception("a channel failed in a way of its own")
+                self.engine.failed(queued, type(error).__name__, self._clock.now_ns())
             else:
                 self.engine.sent(queued, self._clock.now_ns())
         finally:
