@@ -121,6 +121,7 @@ class Console:
     def on_frames(self, frames: Frames) -> None:
         """Frames closed."""
         self.on_tick(frames.closed_by_ns)
+        self.health.on_frames(frames.end_ns)
         self.streams.changed(self.state.on_frames(frames))
 
     def on_registry(self, record: RegistryRecord) -> None:
@@ -128,7 +129,14 @@ class Console:
         self.streams.changed([self.state.on_registry(record)])
 
     def on_health(self, told: Mapping[str, Any]) -> None:
-        """A part speaks of itself: ``{"part", "status": "ok|slow|down", "text", "at_ns"}``; ``tick_ns`` if it knows."""
+        """A part speaks of itself: ``{"part", "status": "ok|slow|down", "text", "at_ns"}``.
+
+        Also taken where they are there: ``tick_ns``, the newest tick it knows, and ``hops``, its hop times (hop name ->
+        `vitals.hops.Histogram.to_bytes` in hex, in ward time).
+        """
+        hops = told.get("hops")
+        if isinstance(hops, dict):
+            self.hop_times.on_part(str(told.get("part", "")), hops)
         at_ns = told.get("at_ns")
         now_ns = self.clock.now_ns()
         age_s = (now_ns - at_ns) / 1e9 / self.clock.speed if isinstance(at_ns, int) else 0.0
@@ -145,8 +153,9 @@ class Console:
 
     def beat(self) -> Json:
         """What a heartbeat tells."""
-        problems = self.health.problems(self.monotonic_s())
-        return {"now": ms(self.clock.now_ns()), "speed": self.clock.speed, "problems": problems}
+        now_ns, speed = self.clock.now_ns(), self.clock.speed
+        problems = self.health.problems(self.monotonic_s(), now_ns, speed)
+        return {"now": ms(now_ns), "speed": speed, "problems": problems}
 
     def _pushed(self, event_id: str, page: str) -> None:
         self.hop_times.on_pushed(event_id, page, self.clock.now_ns())

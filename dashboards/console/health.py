@@ -7,9 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
+
+from vitals.signs import MINUTE_NS, SECOND_NS
 
 Status: TypeAlias = Literal["ok", "slow", "down"]
+
+# Of two frames of a minute the second is due, and readings may be ten seconds late.
+_FRAME_DUE_NS: Final = 2 * MINUTE_NS + 10 * SECOND_NS
+_HASTE_S: Final = 4.0  # of the wall: at a high speed a breath of the machine is minutes of ward time
 
 
 @dataclass(slots=True)
@@ -34,7 +40,12 @@ class Health:
         self._part_silence_s = part_silence_s
         self._tick_s = started_s
         self._tick_ns: int | None = None
+        self._judged_ns = 0
         self._parts: dict[str, _Part] = {}
+
+    def on_frames(self, end_ns: int) -> None:
+        """The ward has judged up to here."""
+        self._judged_ns = max(self._judged_ns, end_ns)
 
     def on_tick(self, now_ns: int, now_s: float) -> None:
         """Ward time went on."""
@@ -63,9 +74,19 @@ class Health:
         self._parts[name] = _Part(str(status), text, since_ns, now_s - max(0.0, age_s))
         return before is None or (before.status, before.text) != (status, text)
 
-    def problems(self, now_s: float) -> list[dict[str, Any]]:
-        """What does not work now, worst first; empty: everything that ever spoke still says that it works."""
+    def problems(self, now_s: float, now_ns: int, speed: float = 1.0) -> list[dict[str, Any]]:
+        """What does not work now, worst first; empty: everything that ever spoke still says that it works.
+
+        Args:
+            now_s: Now, by the clock of silence.
+            now_ns: Ward time.
+            speed: How fast it runs.
+        """
         found = []
+        behind_ns = now_ns - self._judged_ns
+        if self._judged_ns and behind_ns > _FRAME_DUE_NS + int(_HASTE_S * speed * SECOND_NS):
+            text = f"Nothing has been judged for {behind_ns / MINUTE_NS:.0f} min of ward time. Alarms come late."
+            found.append(_problem("ward", "slow", text, self._judged_ns))
         silent_s = now_s - self._tick_s
         if silent_s > self._tick_silence_s:
             what = "Ward time stands still" if self._tick_ns is not None else "Ward time has not begun"

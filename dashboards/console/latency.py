@@ -10,20 +10,40 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from vitals.hops import HOPS, Histogram, Hop, Stamp, differences
+from vitals.hops import HOPS, Histogram, HistogramError, Hop, Stamp, differences
 
 ARRIVED: Final = "arrived"
 PUSHED: Final = "pushed"
 _KEPT: Final = 20_000
 _SHOWING: Final = frozenset({Hop.SHOW, Hop.TO_SHOWN})
 
-# Hops inside `show`, which only the console can see: name, first stamp, last stamp, what they contain.
-INSIDE: Final = (
-    ("show:read", Stamp.EMITTED.value, ARRIVED, "from Kafka's acknowledgement to the console's consumer"),
-    ("show:push", ARRIVED, PUSHED, "waiting for the page's next change, at most five a second"),
-    ("show:draw", PUSHED, Stamp.SHOWN.value, "network, drawing, and the way of the page's word that it is drawn"),
+
+class _Own(NamedTuple):
+    """A hop that only the console can see.
+
+    Attributes:
+        name: Names it on the page.
+        start: Stamp at its start.
+        end: Stamp at its end.
+        contains: What the time goes into.
+        unless: Left out where this stamp is known, for then a finer hop tells it.
+    """
+
+    name: str
+    start: str
+    end: str
+    contains: str
+    unless: str = ""
+
+
+OWN: Final = (
+    _Own("carry", "received", "fetched", "the bridge's block, Kafka's log, the consumer's queue", Stamp.APPENDED),
+    _Own("show:read", "scored", ARRIVED, "Kafka's acknowledgement of the event, and the console's consumer"),
+    _Own("show:push", ARRIVED, PUSHED, "waiting for the page's next change, at most five a second"),
+    _Own("show:draw", PUSHED, "shown", "network, drawing, and the way of the page's word that it is drawn"),
+    _Own("show:all", "scored", "shown", "from the ward's judgement to the page", Stamp.EMITTED),
 )
 
 
@@ -38,7 +58,7 @@ class HopTimes:
     """Stamps of events and a histogram for each hop.
 
     Args:
-        started_ns: Ward time at which the console began to follow. Events emitted earlier are read back from the log:
+        started_ns: Ward time at which the console began to follow. Events judged earlier are read back from the log:
             they have their stamps, and are not counted, or a restart would look like a slow page.
         speed: How fast ward time runs; a difference of stamps divided by it is time of the wall.
     """
@@ -49,6 +69,7 @@ class HopTimes:
         self._ways: OrderedDict[str, _Way] = OrderedDict()
         self._histograms: dict[str, Histogram] = {}
         self._disagreed: dict[str, int] = {}
+        self._parts: dict[tuple[str, str], Histogram] = {}
 
     def on_event(self, event_id: str, stamps: Mapping[str, int], arrived_ns: int) -> bool:
         """Take the stamps that came with an event.
@@ -56,7 +77,7 @@ class HopTimes:
         Returns:
             Whether it is live: counted, and to be reported by the page once drawn.
         """
-        counted = stamps.get(Stamp.EMITTED, self._started_ns - 1) >= self._started_ns
+        counted = stamps.get(Stamp.SCORED, self._started_ns - 1) >= self._started_ns
         way = _Way({**stamps, ARRIVED: arrived_ns}, counted)
         self._ways[event_id] = way
         if len(self._ways) > _KEPT:
@@ -65,7 +86,7 @@ class HopTimes:
             for hop, duration in differences(way.stamps).items():
                 if hop not in _SHOWING:
                     self._record(hop.value, duration)
-            self._inside(way.stamps, "show:read")
+            self._own(way.stamps, ARRIVED, "fetched")
         return counted
 
     def on_pushed(self, event_id: str, page: str, at_ns: int) -> None:
@@ -77,7 +98,7 @@ class HopTimes:
         if PUSHED not in way.stamps:
             way.stamps[PUSHED] = at_ns
             if way.counted:
-                self._inside(way.stamps, "show:push")
+                self._own(way.stamps, PUSHED)
 
     def on_shown(self, event_id: str, page: str, at_ns: int) -> bool:
         """A page says that it has drawn an event; the first page counts.
@@ -95,8 +116,18 @@ class HopTimes:
                 for hop, duration in differences(way.stamps).items():
                     if hop in _SHOWING:
                         self._record(hop.value, duration)
-                self._inside(way.stamps, "show:draw")
+                self._own(way.stamps, Stamp.SHOWN)
         return True
+
+    def on_part(self, part: str, told: Mapping[str, Any]) -> None:
+        """Take the hop times that a part has of all its traffic, in words of health: hop -> histogram in hex."""
+        for hop, data in told.items():
+            try:
+                histogram = Histogram.from_bytes(bytes.fromhex(data))
+            except (HistogramError, ValueError, TypeError):
+                continue  # of another version: its part goes on, this table does without
+            if histogram.count:
+                self._parts[hop, part] = histogram
 
     def of(self, event_id: str) -> list[dict[str, Any]]:
         """The hops of one event in the order of its way, wall time in milliseconds."""
@@ -104,9 +135,7 @@ class HopTimes:
         if way is None:
             return []
         told = {hop.value: ns for hop, ns in differences(way.stamps).items()}
-        for name, first, last, _ in INSIDE:
-            if first in way.stamps and last in way.stamps:
-                told[name] = way.stamps[last] - way.stamps[first]
+        told |= {own.name: way.stamps[own.end] - way.stamps[own.start] for own in OWN if _known(own, way.stamps)}
         return [
             {"hop": name, "ms": round(told[name] / self._speed / 1e6, 3), "contains": contains}
             for name, contains, _ in _rows()
@@ -114,25 +143,32 @@ class HopTimes:
         ]
 
     def table(self) -> list[dict[str, Any]]:
-        """A row for each hop that has samples: wall time in milliseconds, to 1 %; counts and means exact."""
+        """Alarm events as this console followed them: a row for each hop that has samples, in wall time."""
         rows = []
         for name, contains, crosses in _rows():
             histogram = self._histograms.get(name)
-            if histogram is None or not histogram.count:
-                continue
-            p50, p95, p99 = histogram.percentiles(50, 95, 99)
-            times = {"mean": histogram.mean_ns, "p50": p50, "p95": p95, "p99": p99, "max": histogram.max_ns}
-            rows.append(
-                {"hop": name, "contains": contains, "crosses_clocks": crosses, "count": histogram.count}
-                | {key: round(ns / 1e6, 3) for key, ns in times.items()}
-                | {"negative": self._disagreed.get(name, 0)}
-            )
+            if histogram is not None and histogram.count:
+                row = {"hop": name, "contains": contains, "crosses_clocks": crosses, "negative": self._negative(name)}
+                rows.append(row | _told(histogram, 1.0))
         return rows
 
-    def _inside(self, stamps: Mapping[str, int], wanted: str) -> None:
-        for name, first, last, _ in INSIDE:
-            if name == wanted and first in stamps and last in stamps:
-                self._record(name, stamps[last] - stamps[first])
+    def parts(self) -> list[dict[str, Any]]:
+        """All traffic as the parts time it: a row for each hop and part, in wall time."""
+        rows = []
+        for name, contains, crosses in _rows():
+            for (hop, part), histogram in sorted(self._parts.items()):
+                if hop == name:
+                    row = {"hop": name, "contains": contains, "crosses_clocks": crosses, "part": part}
+                    rows.append(row | _told(histogram, self._speed))
+        return rows
+
+    def _own(self, stamps: Mapping[str, int], *ends: str) -> None:
+        for own in OWN:
+            if own.end in ends and _known(own, stamps):
+                self._record(own.name, stamps[own.end] - stamps[own.start])
+
+    def _negative(self, name: str) -> int:
+        return self._disagreed.get(name, 0)
 
     def _record(self, name: str, duration_ns: int) -> None:
         if duration_ns < 0:
@@ -140,11 +176,25 @@ class HopTimes:
         self._histograms.setdefault(name, Histogram()).record(round(duration_ns / self._speed))
 
 
+def _told(histogram: Histogram, speed: float) -> dict[str, Any]:
+    """Milliseconds of the wall; counts and means exact, percentiles to 1 %."""
+    p50, p95, p99 = histogram.percentiles(50, 95, 99)
+    times = {"mean": histogram.mean_ns, "p50": p50, "p95": p95, "p99": p99, "max": histogram.max_ns}
+    return {"count": histogram.count} | {key: round(ns / speed / 1e6, 3) for key, ns in times.items()}
+
+
+def _known(own: _Own, stamps: Mapping[str, int]) -> bool:
+    return own.start in stamps and own.end in stamps and own.unless not in stamps
+
+
 def _rows() -> list[tuple[str, str, bool]]:
     """All hops in the order of the way: name, contents, whether it crosses clocks."""
+    own = {hop.name: (hop.name, hop.contains, False) for hop in OWN}
     rows = []
     for hop, row in HOPS.items():
-        rows.append((hop.value, row.contains, row.crosses_clocks))
+        if hop is Hop.LOG:
+            rows.append(own["carry"])
         if hop is Hop.SHOW:
-            rows += [(name, contains, False) for name, _, _, contains in INSIDE]
+            rows += [own[name] for name in ("show:read", "show:push", "show:draw", "show:all")]
+        rows.append((hop.value, row.contains, row.crosses_clocks))
     return rows

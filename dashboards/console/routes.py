@@ -189,7 +189,8 @@ def _data(app: FastAPI, console: Console) -> None:
     @app.get("/api/latency")
     async def latency() -> Response:
         parts = console.health.parts(console.monotonic_s())
-        return web.answer({"hops": console.hop_times.table(), "parts": parts, "speed": console.clock.speed})
+        times = console.hop_times
+        return web.answer({"hops": times.table(), "all": times.parts(), "parts": parts, "speed": console.clock.speed})
 
 
 def _doing(app: FastAPI, console: Console) -> None:

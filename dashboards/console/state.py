@@ -6,6 +6,7 @@ clock and awaits nothing.
 
 from __future__ import annotations
 
+import enum
 import math
 import re
 from collections import OrderedDict
@@ -17,11 +18,11 @@ import numpy as np
 from dashboards.console.alarms import AlarmView, about, fold, worst_first
 from dashboards.console.window import Window
 from vitals.align import AlignSettings
-from vitals.events import SCORES, AlarmEvent, Frames
+from vitals.events import SCORES, AlarmEvent, Frames, Priority
 from vitals.log import Binding, Enrolment, Limit
 from vitals.reading import BoolArray, FloatArray, IntArray
 from vitals.scores import NEWS2, NEWS2_MEASURES, Scores, missing_measures, score
-from vitals.signs import MINUTE_NS, N_MEASURES, SIGNS, SOURCES, Measure, Sign
+from vitals.signs import N_MEASURES, SIGNS, SOURCES, Measure, Sign
 
 RegistryRecord: TypeAlias = Binding | Enrolment | Limit
 
@@ -258,16 +259,38 @@ def _best(frames: Frames) -> _Best:
     return found
 
 
+class Group(enum.StrEnum):
+    """Where a patient stands on the ward page, worst first."""
+
+    NEEDED = "needed"  # an alarm of medium or high priority that nobody attends to
+    ATTENDED = "attended"  # such alarms, and somebody has each of them
+    LATER = "later"  # alarms of low priority only
+    QUIET = "quiet"  # none
+
+
+_GROUPS: Final = tuple(Group)
+
+
+def group(view: PatientView) -> Group:
+    """The group a patient belongs to."""
+    alarms = view.open_alarms
+    pressing = [alarm for alarm in alarms if alarm.newest.priority is not Priority.LOW]
+    if not pressing:
+        return Group.LATER if alarms else Group.QUIET
+    return Group.ATTENDED if all(alarm.attended for alarm in pressing) else Group.NEEDED
+
+
 def severity(view: PatientView) -> tuple[float | str | int, ...]:
     """What the ward is sorted by; less is worse.
 
-    First who has alarms that nobody attends to, by the most urgent of them; then who has any; then NEWS2, the surest
-    points first, then what cannot be excluded; then the name. Paused patients come last unless an alarm stands.
+    By group; then by the most urgent alarm that nobody attends to; then by any; then NEWS2, the surest points first,
+    then what cannot be excluded; then the name. Paused patients come last within their group.
     """
     alarms = view.open_alarms
     waiting = [alarm for alarm in alarms if not alarm.attended]
     news2 = view.scores.get("news2", Interval(0, 0))
     return (
+        _GROUPS.index(group(view)),
         -max((alarm.urgency for alarm in waiting), default=-1),
         -max((alarm.urgency for alarm in alarms), default=-1),
         view.watching != "admitted",
@@ -281,11 +304,6 @@ def natural(name: str) -> tuple[int | str, ...]:
     """A key that sorts ``bed-2`` before ``bed-10``."""
     pieces = _DIGITS.split(name)
     return tuple(int(piece) if i % 2 else piece for i, piece in enumerate(pieces))
-
-
-def frame_overdue_ns(lateness_ns: int = AlignSettings().lateness_ns) -> int:
-    """How old the newest frame of a patient may be before nothing in it counts as current: three frames are missing."""
-    return 3 * MINUTE_NS + lateness_ns
 
 
 def _forget_closed(view: PatientView) -> None:

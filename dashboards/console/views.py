@@ -14,7 +14,7 @@ import numpy as np
 
 from dashboards.console import words
 from dashboards.console.alarms import AlarmView, Said
-from dashboards.console.state import MeasureView, PatientView
+from dashboards.console.state import MeasureView, PatientView, group
 from vitals.events import AlarmEvent, Evidence, ScoreEvidence
 from vitals.rules import RULES, Rule, Subject, with_limit
 from vitals.scores import NEWS2_ROWS, NEWS2_SPO2
@@ -52,6 +52,7 @@ class Rows:
         row: Json = {
             "id": view.patient,
             "place": self._directory.get(view.patient, ""),
+            "group": group(view).value,
             "watch": _watch(view),
             "alarms": [brief(alarm) for alarm in view.open_alarms],
             "measures": {words.SLUGS[m]: _measure(view.measures[m]) for m in Measure if m in view.measures},
@@ -105,6 +106,8 @@ def brief(alarm: AlarmView) -> Json:
         "id": newest.alarm_id,
         "n": alarm.seen,
         "rule": newest.rule,
+        # A task asks for an observation and never calls anybody.
+        "task": not RULES[newest.rule].pages if newest.rule in RULES else False,
         "title": words.rule_title(newest.rule, newest.level),
         "means": words.rule_words(newest.rule),
         "cause": words.cause(why.cause),

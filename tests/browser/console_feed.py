@@ -163,7 +163,7 @@ class FakeWard:
 
     def _emit(self, events: Sequence[AlarmEvent]) -> None:
         ends = ("measured", "published", "received", "appended", "fetched", "scored", "emitted")
-        back_s = (6.1, 1.4, 1.32, 1.29, 1.27, 0.02, 0.0)
+        back_s = (6.1, 1.4, 1.32, 1.29, 1.27, 0.0, 0.0)
         now = self.clock.now_ns()
         stamps = {name: now - int(s * SECOND_NS * self.clock.speed) for name, s in zip(ends, back_s, strict=True)}
         for event in events:

@@ -79,7 +79,7 @@ def test_acknowledge(page, served):
     (command,) = served.ward.commands
     assert (command.by, command.action, command.patient) == ("imre", "acknowledge", "p-19")
     page.find(".back a").click()
-    page.until(lambda: "Bed 19" in page.names("open"))
+    page.until(lambda: "Bed 19" in page.names("attended"))
 
 
 @WIDTHS

@@ -23,7 +23,7 @@ def test_signed_in_the_ward_stands_there_worst_first(page):
     page.sign_in()
     page.until(lambda: page.live)
     assert page.names("needed") == ["Bed 7", "Bed 19", "Bed 26", "Bed 23"]
-    assert page.names("open")[-1] == "Bed 15"
+    assert page.names("later")[-1] == "Bed 15"
     assert len(page.names("quiet")) == 32
     assert page.names("quiet")[-1] == "Bed 31"
     content, window = page.width()
@@ -70,7 +70,7 @@ def test_what_is_stale_is_shown_as_stale(page):
 def test_who_is_no_longer_heard_of_is_marked_altogether(page):
     page.enter()
     silent = row(page, "Bed 28")
-    assert "No values since" in silent.text
+    assert "Stale: nothing since" in silent.text
     assert all(cell.get_attribute("data-stale") == "" for cell in silent.find_elements(By.CSS_SELECTOR, ".cell"))
 
 
@@ -126,14 +126,21 @@ def test_a_pause_says_who_why_and_until_when(page, served):
 
 def test_many_alarms_of_one_patient_are_counted(page, served):
     page.enter()
-    for rule in ("battery-low", "device-clock", "device-silent"):
-        served.call(
-            served.ward.signal,
-            "p-03",
-            rule,
-            Raise(at_ns=served.ward.clock.now_ns() - SECOND_NS, cause="it is so", device="watch-p-03"),
-        )
-    page.until(lambda: "and 1 more" in row(page, "Bed 3").text)
+    for rule in ("spo2-low", "rate-high", "battery-low", "device-clock", "observe-temp", "observe-sbp"):
+        told = Raise(at_ns=served.ward.clock.now_ns() - SECOND_NS, cause="it is so", device="watch-p-03")
+        served.call(served.ward.signal, "p-03", rule, told)
+    page.until(lambda: "and 4 more" in row(page, "Bed 3").text)
+
+
+def test_what_has_to_be_observed_is_one_line_and_calls_nobody(page, served):
+    page.enter()
+    for rule in ("observe-temp", "observe-sbp", "observe-oxygen"):
+        told = Raise(at_ns=served.ward.clock.now_ns() - SECOND_NS, cause="please observe", device="")
+        served.call(served.ward.signal, "p-03", rule, told)
+    page.until(lambda: "Bed 3" in page.names("later"))
+    (line,) = row(page, "Bed 3").find_elements(By.CSS_SELECTOR, ".alarm")
+    assert line.text.split("\n")[1:] == ["Observe", "temperature, systolic pressure, air or oxygen"]
+    assert "2 to observe" in page.text("#summary")
 
 
 def test_the_volatile_ward_says_so_and_what_it_is_not(page):
@@ -148,7 +155,7 @@ def test_a_part_that_does_not_work_is_told_on_every_page(page, served):
     served.call(served.ward.console.on_health, told)
     assert "Slow: bridge" in page.find(".problem", "1204 bundles wait").text
     page.find('[data-page="latency"]').click()
-    page.find(".hops")
+    page.find("h1", "Latency")
     assert page.find(".problem", "1204 bundles wait")
 
 

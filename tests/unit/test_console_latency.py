@@ -25,9 +25,21 @@ def test_every_hop_with_both_stamps_is_counted():
     assert times.on_event("e", STAMPS, 108 * S)
     rows = table(times)
     assert set(rows) == {"gather", "radio", "ingest", "log", "judge", "emit", "to_alarm", "show:read"}
-    assert rows["show:read"]["mean"] == 2000
+    assert rows["show:read"]["mean"] == 3000
     assert rows["to_alarm"]["mean"] == 6000
     assert rows["to_alarm"]["crosses_clocks"]
+
+
+def test_where_the_log_is_not_stamped_its_way_is_one_hop():
+    times = HopTimes(started_ns=0)
+    times.on_event("e", {"received": 1 * S, "fetched": 3 * S, "scored": 4 * S}, 5 * S)
+    times.on_pushed("e", "a", 6 * S)
+    times.on_shown("e", "a", 7 * S)
+    rows = table(times)
+    assert rows["carry"]["mean"] == 2000
+    assert rows["show:all"]["mean"] == 3000
+    assert "log" not in rows
+    assert "show" not in rows
 
 
 def test_shown_counts_back_from_the_word_of_the_page_that_got_it():
@@ -93,7 +105,7 @@ def test_times_are_of_the_wall_however_fast_the_ward_runs():
 
 def test_clocks_that_disagree_are_counted_beside():
     times = HopTimes(started_ns=0)
-    times.on_event("e", {"published": 20 * S, "received": 10 * S, "emitted": 30 * S}, 31 * S)
+    times.on_event("e", {"published": 20 * S, "received": 10 * S, "scored": 30 * S}, 31 * S)
     assert table(times)["radio"]["negative"] == 1
     assert table(times)["radio"]["max"] == 0
 

@@ -73,7 +73,7 @@ async def test_a_change_has_only_what_changed():
     console.on_alarm(alarms.events[0], {}, (0, 0))
     _, change = await page.next("change")
     (row,) = change["patients"]
-    assert set(row) == {"id", "alarms"}
+    assert set(row) == {"id", "alarms", "group"}
     assert change["order"] == ["p-2", "p-1"]
     assert "fresh" not in change  # without stamps nobody can say how long it took
     await page.stream.aclose()

@@ -88,13 +88,15 @@ export function drawChart(chart, lines, limits, alarms, view) {
   frame.append(svg("text", { class: "chart-title", x: 0, y: 12 }, chart.title, svg("tspan", { class: "tick", dx: 5 }, chart.unit), ...legend(lines)));
   frame.append(svg("rect", { class: "plot", x: LEFT, y: TOP, width: view.width - LEFT - RIGHT, height: bottom - TOP }));
   frame.append(...grid(view, TOP, bottom, false).filter(Boolean));
-  frame.append(...valueTicks(low, high, y));
+  frame.append(...valueTicks(low, high, y, view.width - RIGHT));
   frame.append(...gapsOf(lines, view.from, view.to).map(([start, end]) => gap(x(start), x(end), bottom)));
   frame.append(...alarmBands(alarms, view, x, bottom));
-  frame.append(...shown.flatMap((limit, i) => limitLine(limit, i, view, y)));
+  const limitMarks = shown.map((limit, i) => limitLine(limit, i, view, y));
+  frame.append(...limitMarks.map(([dashes]) => dashes));
   const clip = `clip-${chart.track}`;
   frame.append(svg("clipPath", { id: clip }, svg("rect", { x: LEFT, y: 0, width: view.width - LEFT - RIGHT, height: chart.height })));
   frame.append(svg("g", { "clip-path": `url(#${clip})` }, ...lines.flatMap((line, i) => lineOf(line, i, x, y, view.from))));
+  frame.append(...limitMarks.map(([, words]) => words)); // over the lines: words must be readable
   const cursor = cursorLine(view, TOP, bottom);
   if (cursor) frame.append(cursor);
   return frame;
@@ -106,13 +108,16 @@ function legend(lines) {
   return lines.map(({ label }, i) => svg("tspan", { class: "legend-text", "data-line": i, dx: 9 }, `— ${label.replace(" pressure", "").replace(", cuff", "")}`));
 }
 
-function valueTicks(low, high, y) {
+function valueTicks(low, high, y, right) {
   const raw = (high - low) / 4;
   const size = 10 ** Math.floor(Math.log10(raw));
   const step = size * ([1, 2, 5, 10].find((n) => n * size >= raw) ?? 10);
   const ticks = [];
   for (let value = Math.ceil(low / step) * step; value <= high; value += step) ticks.push(value);
-  return ticks.map((value) => svg("text", { class: "tick", x: LEFT - 6, y: y(value) + 3.5, "text-anchor": "end" }, String(Math.round(value * 10) / 10)));
+  return ticks.flatMap((value) => [
+    svg("line", { class: "grid", x1: LEFT, x2: right, y1: y(value), y2: y(value) }),
+    svg("text", { class: "tick", x: LEFT - 6, y: y(value) + 3.5, "text-anchor": "end" }, String(Math.round(value * 10) / 10)),
+  ]);
 }
 
 function gap(start, end, bottom) {

@@ -8,7 +8,7 @@ import { spark } from "./spark.js";
 import { who } from "./store.js";
 import { overdue } from "./time.js";
 
-const ALARMS_SHOWN = 2;
+const LINES = 2;
 
 export class Row {
   constructor(row) {
@@ -43,8 +43,11 @@ export class Row {
   showAlarms(alarms) {
     this.alarmsDrawn = alarms;
     this.since = [];
-    this.alarms.replaceChildren(...alarms.slice(0, ALARMS_SHOWN).map((alarm) => this.alarm(alarm)));
-    const more = alarms.length - ALARMS_SHOWN;
+    const tasks = alarms.filter((alarm) => alarm.task);
+    const lines = alarms.filter((alarm) => !alarm.task).map((alarm) => [alarm]);
+    if (tasks.length) lines.push(tasks);
+    this.alarms.replaceChildren(...lines.slice(0, LINES).map((line) => (line[0].task ? this.tasks(line) : this.alarm(line[0]))));
+    const more = lines.slice(LINES).flat().length;
     if (more > 0) this.alarms.lastElementChild.append(h("span", { class: "more" }, `and ${more} more`));
     this.element.dataset.worst = alarms.find((alarm) => !alarm.attended)?.priority ?? "none";
   }
@@ -53,7 +56,7 @@ export class Row {
   tick(now) {
     const row = this.row;
     const late = overdue(row, now);
-    for (const cell of this.cells.values()) cell.tick(now, late);
+    for (const cell of this.cells.values()) cell.tick(now, late, this.small);
     for (const { node, text } of this.since) setText(node, text(now));
     setText(this.bedside, bedside(row, now, late));
     const flag = flagOf(row, now, late);
@@ -73,6 +76,19 @@ export class Row {
       h("span", { class: "alarm-title" }, alarm.title),
       time,
       h("span", { class: "alarm-cause" }, alarm.cause),
+    );
+  }
+
+  /** What has to be observed, in one line: none of it calls anybody. */
+  tasks(tasks) {
+    const attended = tasks.every((task) => task.attended);
+    const words = tasks.map((task) => task.title.replace("Observe ", "")).join(", ");
+    return h(
+      "li",
+      { class: "alarm", data: { attended: String(attended), kind: "task" }, title: `To observe: ${words}` },
+      badge("low", attended),
+      h("span", { class: "alarm-title" }, "Observe"),
+      h("span", { class: "alarm-cause" }, words),
     );
   }
 
@@ -120,7 +136,8 @@ export class Cell {
     setText(this.value, this.text || "–");
   }
 
-  tick(now, late) {
+  /** Time went on. In a small cell the row says it where all of it is late, so the word need not stand in each. */
+  tick(now, late, small = false) {
     const measure = this.measure;
     if (!measure) {
       setText(this.age, "never");
@@ -132,7 +149,8 @@ export class Cell {
     setAttribute(this.element, "data-none", null);
     setAttribute(this.element, "data-stale", stale ? "" : null);
     const age = lasting(now - measure.at);
-    setText(this.age, stale ? `stale ${age}` : age);
+    const short = small ? age.replace(" min", "m").replace(" ", "") : age;
+    setText(this.age, !stale ? age : small && late ? short : `stale ${short}`);
   }
 }
 
@@ -171,7 +189,7 @@ export function newsOf(news2) {
 }
 
 function lacking({ missing }) {
-  return missing.length > 1 ? `${missing.length} missing` : `no ${shortOf(missing[0])}`;
+  return missing.length > 1 ? `lacks ${missing.length}` : `no ${shortOf(missing[0])}`;
 }
 
 function bedside(row, now, late) {
@@ -188,5 +206,5 @@ function flagOf(row, now, late) {
   }
   if (watch.state === "discharged") return "Discharged";
   if (row.frame === null) return "Nothing received yet";
-  return late ? `No values since ${at(row.frame, now)}` : "";
+  return late ? `Stale: nothing since ${at(row.frame, now)}` : "";
 }

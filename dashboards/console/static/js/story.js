@@ -45,7 +45,7 @@ export class AlarmCard {
   update(alarm, now) {
     this.alarm = alarm;
     const { element } = this;
-    Object.assign(element.dataset, { priority: alarm.priority, attended: String(alarm.attended), closed: String(alarm.closed) });
+    Object.assign(element.dataset, { priority: alarm.priority, attended: String(alarm.attended), closed: String(alarm.closed), task: String(alarm.task) });
     this.badge.replaceChildren(badge(alarm.priority, alarm.attended || alarm.closed));
     setText(this.title, alarm.title);
     this.body.replaceChildren(...why(alarm, now));
@@ -101,7 +101,8 @@ function owed({ attended, due }, now) {
 function why(alarm, now) {
   const { why: step } = alarm;
   const nodes = [h("p", { class: "card-cause" }, step.cause)];
-  if (alarm.means) nodes.push(h("p", { class: "note" }, alarm.means));
+  // A task's cause is its meaning; said twice it would only be longer.
+  if (alarm.means && !alarm.means.startsWith(step.cause)) nodes.push(h("p", { class: "note" }, alarm.means));
   if (alarm.unobserved) nodes.push(h("p", { class: "card-unobserved" }, `Cannot be observed since ${at(alarm.unobserved, now)}. It stays open: silence is no recovery.`));
   if (step.delayed) nodes.push(h("p", { class: "note" }, "Its readings were sent in time and received late."));
   if (step.score) nodes.push(scoreOf(step.score));

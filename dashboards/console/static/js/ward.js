@@ -10,17 +10,12 @@ import { wardNow } from "./time.js";
 const LEGEND = SHOWN.map((slug) => `${MEASURES[slug].short} ${MEASURES[slug].unit}`).join(" · ");
 const GROUPS = [
   { id: "needed", title: "Someone is needed" },
-  { id: "open", title: "Open: attended to, or can wait" },
+  { id: "attended", title: "Somebody has it" },
+  { id: "later", title: "Can wait" },
   { id: "quiet", title: "No open alarms" },
 ];
 // While a pointer is among the rows they keep their places this long, so that nobody opens the wrong patient.
 const HOLD_MS = 2500;
-
-/** Where on the page a patient belongs. */
-export function groupOf(row) {
-  if (row.alarms.some((alarm) => !alarm.attended && alarm.priority !== "low")) return "needed";
-  return row.alarms.length ? "open" : "quiet";
-}
 
 export class WardPage {
   constructor() {
@@ -53,6 +48,9 @@ export class WardPage {
     const list = h("ol", { class: "rows", data: { group: id } });
     const legend = h("span", { class: "legend" }, LEGEND);
     const head = h("div", { class: "group-head" }, h("h2", {}, title, " ", number), legend);
+    const small = id === "later" || id === "quiet";
+    list.classList.toggle("tiles", small);
+    legend.hidden = !small;
     const section = h("section", { class: "group", data: { group: id }, "aria-label": title }, head, list);
     this.lists.set(id, { list, number, section });
     return section;
@@ -82,7 +80,7 @@ export class WardPage {
       this.rows.set(row.id, held);
     }
     held.update(row, ward.normal);
-    held.group = groupOf(row);
+    held.group = row.group;
   }
 
   placeSoon() {
@@ -96,6 +94,7 @@ export class WardPage {
   place() {
     for (const [id, { list, number, section }] of this.lists) {
       const members = ward.order.map((name) => this.rows.get(name)).filter((row) => row?.group === id);
+      for (const row of members) row.small = id === "later" || id === "quiet";
       arrange(list, members.map((row) => row.element));
       setText(number, String(members.length));
       section.hidden = members.length === 0;
@@ -114,13 +113,15 @@ export class WardPage {
 /** The ward in one line, for the bar on top. */
 export function summary() {
   const rows = ward.order.map((id) => ward.patients.get(id)).filter(Boolean);
-  const waiting = rows.flatMap((row) => row.alarms).filter((alarm) => !alarm.attended);
+  const waiting = rows.flatMap((row) => row.alarms).filter((alarm) => !alarm.attended && !alarm.task);
   const counts = { high: 0, medium: 0, low: 0 };
   for (const alarm of waiting) counts[alarm.priority] += 1;
   const unobserved = rows.filter((row) => row.alarms.some((alarm) => alarm.unobserved)).length;
   const away = rows.filter((row) => row.watch.state !== "admitted").length;
   const words = [count(rows.length, "patient")];
-  if (unobserved) words.push(`${unobserved} with an unobserved alarm`);
+  const observe = rows.filter((row) => row.alarms.some((alarm) => alarm.task && !alarm.attended)).length;
+  if (observe) words.push(`${observe} to observe`);
+  if (unobserved) words.push(`${unobserved} unobserved`);
   if (away) words.push(`${away} paused`);
   return { counts, words };
 }
