@@ -17,6 +17,7 @@ from rich.console import Console as Terminal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from device_sim import DeviceConflictError, ScenarioError
+from models.artifact import ArtifactError
 from vitals.recording import RecordingError
 
 app = typer.Typer(
@@ -123,6 +124,61 @@ def simulate(
 
 
 @app.command()
+def score(
+    which: Annotated[str, typer.Argument(help="news2, sepsis or anomaly.")],
+    recording: Annotated[Path, typer.Argument(help="Parquet, CSV, .psv file or folder, or a WFDB record.")],
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")],
+    as_json: Json = False,
+) -> None:
+    """A score for each patient and frame: columns patient, t_s, score, low, high, assessable."""
+    from deploy.scoring import run_score
+
+    if which not in {"news2", "sepsis", "anomaly"}:
+        raise typer.BadParameter(f"{which!r} is no score; it is news2, sepsis or anomaly")
+    result = run_score(which, recording, out)  # type: ignore[arg-type]  # checked above
+    _end(
+        result, as_json=as_json, show=lambda r: print(f"{r['rows']} rows, {r['assessable']} assessable, in {r['out']}")
+    )
+
+
+@app.command()
+def train(
+    which: Annotated[str, typer.Argument(help="sepsis or anomaly.")],
+    data: Annotated[Path, typer.Option(help="Folder of the recordings to learn from.")],
+    out: Annotated[Path, typer.Option(help="Run folder: settings, curves, metrics, artifact. Goes on where it was.")],
+    labs: Annotated[bool, typer.Option("--labs", help="Sepsis: with laboratory values.")] = False,
+    hourly: Annotated[bool, typer.Option("--hourly", help="Anomaly: for a row an hour, not a minute.")] = False,
+    folds: Annotated[int, typer.Option(help="Sepsis: k-fold cross-validation instead of an artifact.")] = 0,
+    patients: Annotated[int, typer.Option(help="Only so many patients, for a trial.")] = 0,
+    threads: Annotated[int, typer.Option(help="Of torch.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Fit a detector (needs torch: pip install '.[train]')."""
+    from deploy.learning import run_train
+
+    result = run_train(
+        which, data, out, labs=labs, hourly=hourly, folds=folds, patients=patients, threads=threads, say=_quietly
+    )
+    _end(result, as_json=as_json, show=lambda r: print(json.dumps(r, indent=2)))
+
+
+@app.command()
+def evaluate(
+    artifact: Annotated[Path, typer.Argument(help="Folder of an artifact.")],
+    data: Annotated[Path, typer.Option(help="Folder of the recordings.")],
+    out: Annotated[Path, typer.Option(help="Folder for report.html and report.json.")],
+    split: Annotated[str, typer.Option(help="test, validation, train, or all for patients never seen.")] = "test",
+    hospital: Annotated[str, typer.Option(help="Only this hospital's patients.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Evaluate an artifact beside its controls: one HTML page, and all numbers as JSON (needs '.[train]')."""
+    from deploy.learning import run_evaluate
+
+    result = run_evaluate(artifact, data, out, split=split, hospital=hospital, say=_quietly)
+    _end(result, as_json=as_json, show=lambda r: print(f"report in {out}: {', '.join(r)}"))
+
+
+@app.command()
 def ledger(
     store: Annotated[Path, typer.Option(help="The store's SQLite file.")],
     truth: Annotated[Path | None, typer.Option(help="The devices' own accounts: the sidecar of a simulation.")] = None,
@@ -207,12 +263,15 @@ def _positive(text: str, name: str) -> float:
 def main() -> None:
     """Run a command; what goes wrong ends in a sentence that says what to do."""
     from deploy.embedded import EmbeddedBrokerError
+    from deploy.learning import LearningError
     from deploy.registry import RegistryError
     from deploy.ward_process import WardFailedError
 
     known = (
         DeviceConflictError,
+        ArtifactError,
         EmbeddedBrokerError,
+        LearningError,
         PromiseBrokenError,
         RecordingError,
         RegistryError,

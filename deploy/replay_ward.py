@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from deploy.detectors import make_ward
 from device_sim.recorded import outgoing_at_instants, records_of
 from vitals.block import BlockBuilder
 from vitals.events import AlarmEvent, Frames
@@ -44,7 +45,7 @@ class Replayed:
 def replay(
     recording: Recording,
     *,
-    make_ward: Callable[[], Ward] = Ward,
+    make_ward: Callable[[], Ward] = make_ward,
     limits: tuple[Limit, ...] = (),
     on_frames: Callable[[Frames], None] | None = None,
     on_instant: Callable[[int, Replayed], None] | None = None,

@@ -21,6 +21,7 @@ from dashboards.console import Console, ConsoleSettings
 from dashboards.feed import CommandSender, ConsoleFeed
 from deploy.alarm_watch import AlarmWatch
 from deploy.clock import WardClock
+from deploy.detectors import make_ward
 from deploy.embedded import EmbeddedSettings, EmbeddedStack
 from deploy.history import StoreHistory
 from ingest.bridge import Bridge
@@ -127,7 +128,7 @@ class WardProcess:
         self.store = SqliteStore(settings.store_file)
         self._exit.callback(self.store.close)
         stream = StreamSettings(kafka=kafka, partitions=partitions)
-        self.monitoring = Monitoring(stream, self.clock, fatal=self.fail)
+        self.monitoring = Monitoring(stream, self.clock, ward=make_ward, fatal=self.fail)
         self.storing = Storing(StoringSettings(stream), self.clock, self.store, fatal=self.fail)
         self._exit.push_async_callback(self.storing.stop)
         self._exit.push_async_callback(self.monitoring.stop)
