@@ -185,6 +185,12 @@ class Limits:
         picked = np.flatnonzero(near & mine)
         if not len(picked):
             return [], []
+        # Whatever follows such a reading may speak for or against it, however ordinary it is.
+        key = patient * N_MEASURES + measure
+        hot, first = np.unique(key[picked], return_index=True)
+        place = np.minimum(np.searchsorted(hot, key), len(hot) - 1)
+        follows = (hot[place] == key) & (np.arange(len(key)) >= picked[first][place])
+        picked = np.flatnonzero(follows & mine)
         readings, measure = readings.take(picked), measure[picked]
         asked = np.flatnonzero(self.watched[readings.patient, measure])
         values = [
@@ -235,6 +241,11 @@ class Limits:
         over = _SIDE[rule, None] * (value[:, None] - self._thresholds[patient, rule])
         bands = (over >= 0).sum(axis=1)
         back = (over[:, 0] <= -_MARGIN[rule]) & (bands == 0)
+        # Of an idle rule an ordinary value is not even noted, so that how a block was cut changes nothing.
+        told = (bands > 0) | self.conditions.busy(patient, rule)
+        if not told.all():
+            index, rule, patient, value, time = (column[told] for column in (index, rule, patient, value, time))
+            bands, back = bands[told], back[told]
         valid = self._valid[patient, _MEASURE[rule]]
         self._last_value[patient, rule] = value
         said = self.conditions.judge(patient, rule, bands, back, time, valid)
@@ -402,6 +413,14 @@ class Limits:
         """See `Conditions.reset`."""
         self.conditions.reset(row, rule)
         self._note_busy(np.array([row]), np.array([_MEASURE[rule]]))
+        self._active = self._pending = None
+
+    def leave(self, row: int) -> None:
+        """Forget all that is pending, raised or waiting of one patient, who was discharged."""
+        for rule in range(len(LIMIT_RULES)):
+            self.conditions.reset(row, rule)
+        self._busy[row] = False
+        self._waiting = [part.take(part.patient != row) for part in self._waiting if (part.patient != row).any()]
         self._active = self._pending = None
 
     _ARRAYS: Final = (
