@@ -23,7 +23,7 @@ class PagerSettings:
         watch_every_ns: How often shifts, tests and hand-overs are looked at.
         calendar_every_ns: How often calendars are read again.
         pass_pause_ns: Between tries to hand a command to the ward.
-        stuck_ns: A loop that has not come round for so long stops the heartbeat.
+        stuck_s: A loop that has not come round for so long, by the wall, stops the heartbeat.
         kafka_wait_s: How long Kafka may take to answer before the pager calls itself blind.
         keep_ns: How long messages, receipts and the journal are kept.
         delivery: How patient the pager is with channels.
@@ -38,12 +38,13 @@ class PagerSettings:
     watch_every_ns: int = 30 * SECOND_NS
     calendar_every_ns: int = HOUR_NS
     pass_pause_ns: int = SECOND_NS
-    stuck_ns: int = 5 * MINUTE_NS
+    stuck_s: float = 300.0
     kafka_wait_s: float = 10.0
     keep_ns: int = 365 * 24 * HOUR_NS
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        if self.stuck_ns <= max(self.audit_every_ns, self.watch_every_ns, self.heartbeat_every_ns):
-            raise ValueError(f"stuck_ns is {self.stuck_ns}, must be above the time of every loop")
+        longest_s = max(self.audit_every_ns, self.watch_every_ns, self.heartbeat_every_ns) / SECOND_NS
+        if self.stuck_s <= longest_s:
+            raise ValueError(f"stuck_s is {self.stuck_s}, must be above the time of every loop, {longest_s:g}")
