@@ -32,7 +32,7 @@ COURSES = {
 
 
 def stream(seed: int) -> list[SentBundle]:
-    """Two or three patients with one or two devices each, falling ill and recovering, with silences; in sending order."""
+    """Two or three patients, one or two devices each, falling ill and recovering, with silences; in sending order."""
     rng = random.Random(seed)
     bundles: list[SentBundle] = []
     for p in range(rng.choice([2, 3])):
