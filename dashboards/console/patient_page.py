@@ -15,9 +15,10 @@ from dashboards.console.state import PatientView
 from dashboards.console.trends import TRACKS, line, news2_runs, remembered, spans
 from dashboards.console.views import Json, full, limits, ms
 from vitals.events import AlarmEvent
-from vitals.signs import MEASURE_OF, Sign
+from vitals.signs import HOUR_NS, MEASURE_OF, Sign
 
 _STORE_S = 5.0
+_LONGEST_NS = 48 * HOUR_NS
 
 
 async def trends(view: PatientView, history: History, from_ns: int, to_ns: int) -> Json:
@@ -38,7 +39,6 @@ async def trends(view: PatientView, history: History, from_ns: int, to_ns: int) 
             if len(series[sign].time_ns)
         ]
         tracks.append({"track": name, "lines": lines})
-    past = await _events(view, history)
     return {
         "from": ms(from_ns),
         "to": ms(to_ns),
@@ -46,18 +46,21 @@ async def trends(view: PatientView, history: History, from_ns: int, to_ns: int) 
         "tracks": tracks,
         "news2": news2_runs(view, from_ns),
         "limits": limits(view),
-        "alarms": spans(_folded(past[0]), from_ns, to_ns),
     }
 
 
-async def alarms(view: PatientView, history: History, hop_times: HopTimes) -> Json:
-    """All alarms of a patient with their stories, open ones first and worst first, then the newest closed."""
+async def alarms(view: PatientView, history: History, hop_times: HopTimes, now_ns: int) -> Json:
+    """All alarms of a patient: open ones first and worst first, then the newest closed.
+
+    Each with its story; and when each stood, for the bars above the trends.
+    """
     events, note = await _events(view, history)
     folded = _folded(events)
     hops = {event.event_id: hop_times.of(event.event_id) for event in events}
     still = worst_first(alarm for alarm in folded if not alarm.closed)
     over = sorted((a for a in folded if a.closed), key=lambda a: -a.newest.at_ns)
-    return {"note": note, "alarms": [full(alarm, hops) for alarm in (*still, *over)]}
+    stood = spans(folded, now_ns - _LONGEST_NS)
+    return {"note": note, "alarms": [full(alarm, hops) for alarm in (*still, *over)], "spans": stood}
 
 
 async def _events(view: PatientView, history: History) -> tuple[list[AlarmEvent], str]:

@@ -184,7 +184,7 @@ def _data(app: FastAPI, console: Console) -> None:
         view = console.state.patients.get(patient)
         if view is None:
             return web.answer({"detail": "Nobody of this name is on the ward."}, 404)
-        return web.answer(await patient_page.alarms(view, console.history, console.hop_times))
+        return web.answer(await patient_page.alarms(view, console.history, console.hop_times, console.clock.now_ns()))
 
     @app.get("/api/latency")
     async def latency() -> Response:

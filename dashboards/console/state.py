@@ -118,7 +118,6 @@ class ConsoleState:
         self._frames_kept = max(2, int(window_h * 60))
         self.patients: dict[str, PatientView] = {}
         self.positions: dict[int, int] = {}
-        self.newest_frame_ns = 0
         self._event_ids: OrderedDict[str, None] = OrderedDict()
 
     def patient(self, name: str) -> PatientView:
@@ -163,7 +162,6 @@ class ConsoleState:
         Returns:
             The patients whose picture changed; a frame that is not newer than a patient's newest changes nothing.
         """
-        self.newest_frame_ns = max(self.newest_frame_ns, frames.end_ns)
         best = _best(frames)
         views = [self.patient(name) for name in frames.patients]
         scale = np.array([view.enrolment.spo2_scale if view.enrolment else 1 for view in views], np.int64)

@@ -102,7 +102,7 @@ def news2_runs(view: PatientView, from_ns: int) -> list[Any]:
     return [[ms(first - MINUTE_NS), ms(last), int(low), int(high)] for first, last, (low, high) in rows]
 
 
-def spans(alarms: Sequence[AlarmView], from_ns: int, now_ns: int) -> list[Json]:
+def spans(alarms: Sequence[AlarmView], from_ns: int) -> list[Json]:
     """When each alarm stood: from where its condition was raised to where it returned, as its events tell."""
     found: list[Json] = []
     for alarm in alarms:
@@ -115,12 +115,12 @@ def spans(alarms: Sequence[AlarmView], from_ns: int, now_ns: int) -> list[Json]:
                 _span(found, alarm, since, event.at_ns, from_ns)
                 since = None
         if since is not None:
-            _span(found, alarm, since, now_ns, from_ns)
+            _span(found, alarm, since, None, from_ns)
     return found
 
 
-def _span(found: list[Json], alarm: AlarmView, start_ns: int, end_ns: int, from_ns: int) -> None:
-    if end_ns < from_ns:
+def _span(found: list[Json], alarm: AlarmView, start_ns: int, end_ns: int | None, from_ns: int) -> None:
+    if end_ns is not None and end_ns < from_ns:
         return
     newest = alarm.newest
     found.append(
@@ -130,6 +130,7 @@ def _span(found: list[Json], alarm: AlarmView, start_ns: int, end_ns: int, from_
             "priority": newest.priority.value,
             "kind": newest.kind.value,
             "from": ms(start_ns),
+            # An alarm that stands goes on: the page draws it up to its own now.
             "to": ms(end_ns),
         }
     )

@@ -292,5 +292,13 @@ def test_an_alarm_stood_from_raised_to_returned_and_again():
     view = None
     for event in alarms.events:
         view = fold(view, event)
-    (span,) = spans([view], at(0), at(9))
+    (span,) = spans([view], at(0))
     assert (span["from"], span["to"]) == (at(1) // 10**6, at(5) // 10**6)
+    assert spans([view], at(6)) == []
+
+
+def test_an_alarm_that_stands_still_has_no_end():
+    alarms = Alarms()
+    alarms.raised("p-1", "spo2-low", 1)
+    (span,) = spans([fold(None, alarms.events[0])], at(0))
+    assert span["to"] is None

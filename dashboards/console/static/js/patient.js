@@ -160,7 +160,7 @@ export class PatientPage {
     arrange(this.closed, elements(true));
     this.none.hidden = this.open.children.length > 0;
     this.closedBox.hidden = this.closed.children.length === 0;
-    this.trends.alarmsChanged();
+    this.trends.setAlarms(answer.spans);
   }
 
   live(isLive) {

@@ -36,17 +36,19 @@ export class Row {
     setText(this.pseudonym, row.place ? row.id : "");
     for (const [slug, cell] of this.cells) cell.update(row, normal[slug]);
     // What did not change is the same object: a frame without news leaves these elements alone.
-    if (row.alarms !== this.alarmsDrawn) this.showAlarms(row.alarms);
+    if (row.alarms !== this.alarmsDrawn || row.watch !== this.watchDrawn) this.showAlarms(row);
     if (row.news2 !== this.newsDrawn) this.showNews(row.news2);
   }
 
-  showAlarms(alarms) {
+  showAlarms({ alarms, watch }) {
     this.alarmsDrawn = alarms;
+    this.watchDrawn = watch;
     this.since = [];
     const tasks = alarms.filter((alarm) => alarm.task);
     const lines = alarms.filter((alarm) => !alarm.task).map((alarm) => [alarm]);
     if (tasks.length) lines.push(tasks);
     this.alarms.replaceChildren(...lines.slice(0, LINES).map((line) => (line[0].task ? this.tasks(line) : this.alarm(line[0]))));
+    if (!alarms.length && watch.state !== "admitted") this.alarms.append(this.away(watch));
     const more = lines.slice(LINES).flat().length;
     if (more > 0) this.alarms.lastElementChild.append(h("span", { class: "more" }, `and ${more} more`));
     this.element.dataset.worst = alarms.find((alarm) => !alarm.attended)?.priority ?? "none";
@@ -77,6 +79,13 @@ export class Row {
       time,
       h("span", { class: "alarm-cause" }, alarm.cause),
     );
+  }
+
+  /** Who paused the patient, why and until when: in full where no alarm needs the line. */
+  away(watch) {
+    const words = h("span", { class: "alarm-cause" });
+    this.since.push({ node: words, text: (now) => awayWords(watch, now) });
+    return h("li", { class: "alarm", data: { kind: "away" } }, words);
   }
 
   /** What has to be observed, in one line: none of it calls anybody. */
@@ -198,13 +207,14 @@ function bedside(row, now, late) {
   return [say(c, c?.text), say(o, o?.text === "oxygen" ? "O₂" : "air")].filter(Boolean).join(" · ");
 }
 
+function awayWords(watch, now) {
+  if (watch.state === "discharged") return `Discharged by ${watch.by || "nobody named"}`;
+  const end = watch.until ? ` until ${at(watch.until, now)}` : "";
+  return `Paused by ${watch.by || "nobody named"}${end}${watch.reason ? `: ${watch.reason}` : ""}`;
+}
+
 function flagOf(row, now, late) {
-  const { watch } = row;
-  if (watch.state === "paused") {
-    const end = watch.until ? ` until ${at(watch.until, now)}` : "";
-    return `Paused by ${watch.by || "?"}${end}${watch.reason ? `: ${watch.reason}` : ""}`;
-  }
-  if (watch.state === "discharged") return "Discharged";
+  if (row.watch.state !== "admitted") return row.alarms.length ? awayWords(row.watch, now) : "";
   if (row.frame === null) return "Nothing received yet";
   return late ? `Stale: nothing since ${at(row.frame, now)}` : "";
 }

@@ -7,7 +7,8 @@ import { get } from "./net.js";
 import { wardNow } from "./time.js";
 
 const HOURS = [1, 2, 6, 12, 24, 48];
-const RELOAD_MS = 60e3;
+// Lines grow by the stream between; loading them again only makes them finer.
+const RELOAD_MS = 300e3;
 const CHARTS = [
   { track: "rate", title: "Heart rate", unit: "/min", range: [50, 110], height: 112 },
   { track: "spo2", title: "Oxygen saturation", unit: "%", range: [88, 100], height: 100 },
@@ -23,6 +24,7 @@ export class Trends {
     this.id = id;
     this.hours = 6;
     this.data = null;
+    this.spans = [];
     this.cursor = null;
     this.note = h("p", { class: "note warn", hidden: true });
     this.readout = h("span", { class: "readout" }, "Point at the charts, or use the arrow keys, to read values.");
@@ -69,7 +71,6 @@ export class Trends {
     this.resized.disconnect();
     clearInterval(this.timer);
     clearInterval(this.drawing);
-    clearTimeout(this.soon);
   }
 
   choose(hours, buttons) {
@@ -93,10 +94,10 @@ export class Trends {
     this.draw();
   }
 
-  /** Alarms changed: their bars come with the next load, soon. */
-  alarmsChanged() {
-    clearTimeout(this.soon);
-    this.soon = setTimeout(() => this.load(), 1000);
+  /** When each alarm stood; one that stands still has no end. */
+  setAlarms(spans) {
+    this.spans = spans;
+    this.draw();
   }
 
   /** A frame came: the lines grow by what was measured in it. */
@@ -118,12 +119,13 @@ export class Trends {
     const now = wardNow();
     if (!data || !width || now === null) return;
     const view = { width, from: now - this.hours * 3600e3, to: now, cursor: this.cursor };
+    const alarms = this.spans.map((span) => ({ ...span, to: span.to ?? now }));
     const charts = CHARTS.map((chart) => {
       const { lines } = data.tracks.find(({ track }) => track === chart.track);
       const limits = data.limits.filter(({ measure }) => measure === LIMITED[chart.track]);
-      return drawChart(chart, lines, limits, data.alarms, view);
+      return drawChart(chart, lines, limits, alarms, view);
     });
-    this.canvas.replaceChildren(drawSpans(data.alarms, data.news2, view), ...charts);
+    this.canvas.replaceChildren(drawSpans(alarms, data.news2, view), ...charts);
   }
 
   point(event) {
