@@ -9,7 +9,6 @@ Calls block. One thread at a time, whichever: the host sees to that.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +26,7 @@ from stream_processors.paging.state import (
     Publish,
     Send,
 )
+from transport.sqlite_file import Connection, open_sqlite, transaction
 from vitals.events import AlarmEvent, event_decoder, event_encoder
 from vitals.log import Command
 
@@ -110,9 +110,7 @@ class PagerStore:
     """
 
     def __init__(self, path: Path, *, durable: bool = True) -> None:
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
+        self._db = open_sqlite(path, durable=durable)
         self._db.executescript(_TABLES)
         row = self._db.execute("SELECT value FROM about WHERE name = 'state_version'").fetchone()
         if row is None:
@@ -125,14 +123,9 @@ class PagerStore:
         self._db.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._db
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+    def _transaction(self) -> Iterator[Connection]:
+        with transaction(self._db) as db:
+            yield db
 
     def load(self) -> PagerState:
         """The state as the last step left it; an empty one in a new file."""
@@ -184,7 +177,7 @@ class PagerStore:
         gone = [(part, name) for name in old if name not in new]
         self._db.executemany("DELETE FROM state WHERE part = ? AND name = ?", gone)
 
-    def _decided(self, db: sqlite3.Connection, decision: Decision, now_ns: int) -> None:
+    def _decided(self, db: Connection, decision: Decision, now_ns: int) -> None:
         match decision:
             case Send():
                 self._enqueue(db, decision)
@@ -200,7 +193,7 @@ class PagerStore:
             case Note():
                 self._note(now_ns, decision.what, decision.person, decision.alarm_id, decision.text)
 
-    def _enqueue(self, db: sqlite3.Connection, send: Send) -> None:
+    def _enqueue(self, db: Connection, send: Send) -> None:
         # The same id again is the same message: it is never put in twice.
         row = (send.message_id, send.person, _RANK[send.priority], send.at_ns, send.at_ns, _encode(send))
         done = db.execute("INSERT OR IGNORE INTO outbox VALUES (?, ?, ?, 'queued', 0, 0, ?, ?, ?)", row)
