@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,8 @@ class LearningError(ValueError):
 
 
 def _need_torch() -> None:
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise LearningError("training needs torch: pip install '.[train]'") from error
+    if find_spec("torch") is None:
+        raise LearningError("training needs torch: pip install '.[train]'")
 
 
 def run_train(
