@@ -29,6 +29,7 @@ from vitals import log as records
 from vitals.block import BlockError
 from vitals.events import event_encoder
 from vitals.hops import Histogram, Hop, Stamp
+from vitals.limits import RULE_INDEX
 from vitals.reading import Block
 from vitals.ward import Outcome, Ward
 
@@ -248,7 +249,7 @@ class Monitoring:
         try:
             if kind == records.BLOCK:
                 return block.decode(message.value)
-            return records.decode(message.value or b"")
+            return _lawful(records.decode(message.value or b""))
         except (BlockError, records.LogError) as error:
             self.counts.dead += 1
             log.error("partition %d, offset %d is no record: %s", message.partition, message.offset, error)  # noqa: TRY400  # the reason says it all
@@ -369,6 +370,13 @@ class Monitoring:
             "hops": {hop.value: histogram.to_bytes().hex() for hop, histogram in self.hops.items()},
             "fetched": fetched,
         }
+
+
+def _lawful(record: records.Record) -> records.Record:
+    """A record that the ward can take; what names a rule that is none is refused like what cannot be read."""
+    if isinstance(record, records.Limit) and record.rule not in RULE_INDEX:
+        raise records.LogError(f"{record.rule!r} is no rule with a limit of its own")
+    return record
 
 
 def _published(record: records.Record, patient: str) -> dict[str, int]:

@@ -111,10 +111,10 @@ def device_answers(roster: Roster, rows: IntArray) -> dict[str, Answer]:
     rule = RULES["battery-low"]
     low = (battery[:, None] <= _thresholds(rule)).sum(axis=1)
     low[battery < 0] = 0  # it does not tell
-    answers = {"battery-low": Answer(low, battery >= rule.bands[0].threshold + rule.margin)}
+    answers = {"battery-low": Answer(low, battery > rule.bands[0].threshold + rule.margin)}
     offset = np.abs(roster.devices["offset_ns"][rows]) / SECOND_NS
     rule = RULES["device-clock"]
-    answers["device-clock"] = Answer(_bands(rule, offset), offset <= rule.bands[0].threshold - rule.margin)
+    answers["device-clock"] = Answer(_bands(rule, offset), offset < rule.bands[0].threshold - rule.margin)
     return answers
 
 
@@ -201,6 +201,19 @@ class FrameRules:
     def forget(self, row: int, rule: str) -> None:
         """See `Conditions.reset`."""
         self.conditions.reset(row, self._column[rule])
+
+    def leave(self, row: int) -> None:
+        """Forget all that is pending or raised of one patient, who was discharged."""
+        for column in range(len(self.rules)):
+            self.conditions.reset(row, column)
+
+    def raised(self, row: int) -> list[str]:
+        """Which of the rules are raised for a row."""
+        return [rule for rule, column in self._column.items() if self.conditions.columns["level"][row, column] > 0]
+
+    def raised_rows(self) -> IntArray:
+        """Rows for which at least one rule is raised."""
+        return np.flatnonzero((self.conditions.columns["level"] > 0).any(axis=1))
 
     def knows(self, rule: str) -> bool:
         """Whether a rule is one of these."""

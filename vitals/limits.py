@@ -44,6 +44,7 @@ TIMES: Final = RuleTimes(
 )
 
 _FRESH: Final = -1
+_ROUNDING: Final = 1e-9  # 39.1 - 38.8 is more than 0.3 in binary; back is past the margin, not at it
 
 
 class Readings(NamedTuple):
@@ -240,7 +241,7 @@ class Limits:
             patient, value, time = readings.patient[index], readings.value[index], readings.time_ns[index]
         over = _SIDE[rule, None] * (value[:, None] - self._thresholds[patient, rule])
         bands = (over >= 0).sum(axis=1)
-        back = (over[:, 0] <= -_MARGIN[rule]) & (bands == 0)
+        back = (over[:, 0] < -_MARGIN[rule] - _ROUNDING) & (bands == 0)
         # Of an idle rule an ordinary value is not even noted, so that how a block was cut changes nothing.
         told = (bands > 0) | self.conditions.busy(patient, rule)
         if not told.all():

@@ -84,7 +84,7 @@ class Roster:
         devices = self.devices
         row = devices.row(said.device)
         patient = self._patient(said.patient, now_ns)
-        if devices["patient"][row] != NOBODY and said.from_ns < devices["from_ns"][row]:
+        if not self.takes(said):
             return None
         changed = devices["patient"][row] != patient or devices["to_ns"][row] <= now_ns
         devices["patient"][row] = patient
@@ -96,6 +96,12 @@ class Roster:
             devices["heard_ns"][row] = max(now_ns, said.from_ns) if now_ns >= 0 else NEVER
             devices["silent"][row] = 0
         return patient
+
+    def takes(self, said: Binding) -> bool:
+        """Whether a binding says anything about now: none does that began before the one already known."""
+        row = self.devices.get(said.device)
+        devices = self.devices
+        return row is None or devices["patient"][row] == NOBODY or said.from_ns >= devices["from_ns"][row]
 
     def begin(self, now_ns: int) -> None:
         """At the first tick: what was said before there was any time counts from now."""
@@ -140,6 +146,10 @@ class Roster:
         paused = (state == PAUSED) & (self.patients["until_ns"] > now_ns)
         excused: BoolArray = paused | (state == DISCHARGED)
         return excused
+
+    def paused_until_ns(self) -> IntArray:
+        """Shape (patients,), end of each patient's pause, past or to come; -1 for who was not paused last."""
+        return np.where(self.patients["state"] == PAUSED, self.patients["until_ns"], NEVER)
 
     def bound(self, now_ns: int) -> BoolArray:
         """Shape (devices,), true where somebody wears the device at `now_ns`."""

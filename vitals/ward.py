@@ -22,10 +22,10 @@ from vitals.detector import Detector, State
 from vitals.events import AlarmEvent, Frames
 from vitals.ewma import Ewma
 from vitals.frame_rules import FrameRules
-from vitals.limits import Limits, Readings
+from vitals.limits import RULE_INDEX, Limits, Readings
 from vitals.log import Binding, Command, Enrolment, Limit, Record, Tick
 from vitals.reading import USABLE_UP_TO, Block, BoolArray
-from vitals.roster import Roster
+from vitals.roster import DISCHARGED, NOBODY, Roster
 from vitals.rules import RULES_VERSION
 from vitals.sequence import Bundles, Sequence
 from vitals.signs import SECOND_NS
@@ -137,9 +137,7 @@ class Ward:
             case Command():
                 self._say(self.book.command(record, self.now_ns), out)
             case Binding():
-                patient = self.roster.bind(record, self.now_ns)
-                if patient is not None:
-                    self._reach()
+                self._bind(record, out)
             case Enrolment():
                 self._enrol(record, out)
             case Limit():
@@ -187,9 +185,9 @@ class Ward:
         late = sent - bundles.time_ns > lateness
         delayed = np.repeat(bundles.received_ns - bundles.sent_ns > lateness, count)
         usable: BoolArray = bundles.quality <= USABLE_UP_TO
-        device = np.repeat(bundles.device, count)
+        device, patient = np.repeat(bundles.device, count), np.repeat(bundles.patient, count)
         readings = Readings(
-            patient=np.repeat(bundles.patient, count),
+            patient=patient,
             sign=bundles.sign,
             device=device,
             value=bundles.value,
@@ -197,11 +195,12 @@ class Ward:
             delayed=delayed,
             period_ns=self.roster.devices["period_ns"][device],
         )
+        watched: BoolArray = self.roster.patients["state"][patient] != DISCHARGED
         self.counts.unusable += int(np.count_nonzero(~usable))
         if late.any():
-            self._late(readings.take(late & usable), out)
+            self._late(readings.take(late & usable & watched), out)
             self.counts.late += int(np.count_nonzero(late))
-            readings, usable = readings.take(~late), usable[~late]
+            readings, usable, watched = readings.take(~late), usable[~late], watched[~late]
             if not len(usable):
                 return
         self.counts.judged += len(usable)
@@ -209,8 +208,8 @@ class Ward:
         self.grid.add(
             Samples(readings.patient, readings.sign, readings.device, readings.value, readings.time_ns, usable)
         )
-        if not usable.all():
-            readings = readings.take(usable)
+        if not (usable.all() and watched.all()):
+            readings = readings.take(usable & watched)
         changes, values = self.limits.judge(readings)
         self._teller.limit_changes(changes, out)
         self._teller.values(values, out)
@@ -278,13 +277,27 @@ class Ward:
 
     # -- people ------------------------------------------------------------------------------------------------------
 
+    def _bind(self, said: Binding, out: Outcome) -> None:
+        row = self.roster.devices.row(said.device)
+        before = int(self.roster.devices["patient"][row])
+        if before != NOBODY and self.roster.takes(said) and self.roster.patients.names[before] != said.patient:
+            # What is wrong with it is no longer its last wearer's: their alarms about it return before it goes over.
+            self._teller.taken_off(row, self.now_ns, out)
+        if self.roster.bind(said, self.now_ns) is not None:
+            self._reach()
+
     def _enrol(self, said: Enrolment, out: Outcome) -> None:
-        self.roster.enrol(said, self.now_ns)
+        row = self.roster.enrol(said, self.now_ns)
         self._reach()
         if said.state == "discharged":
             self._say(self.book.discharge(said.patient, said.by, self.now_ns), out)
+            # What is pending is forgotten too: nobody who was discharged raises anything.
+            for judge in (self.limits, self.late, self.patient_rules):
+                judge.leave(row)
 
     def _limit(self, said: Limit) -> None:
+        if said.rule not in RULE_INDEX:  # nothing to set; whoever hosts the ward has put it aside with the reason
+            return
         row = self.roster.patients.row(said.patient)
         self._reach()
         self.limits.override(row, said.rule, said.threshold)

@@ -11,7 +11,7 @@ from vitals.conditions import HEARD, RAISED, RETURNED, WORSE
 from vitals.events import AlarmEvent, Evidence, ScoreEvidence
 from vitals.frame_rules import FrameChange, FrameSilence
 from vitals.limits import LIMIT_RULES, RULE_INDEX, LimitChange
-from vitals.roster import NEVER, NOBODY
+from vitals.roster import FOREVER, NEVER, NOBODY
 from vitals.rules import RULES, Rule, missed_id
 from vitals.sequence import Bundles
 from vitals.signs import SIGNS, Measure, Sign
@@ -186,11 +186,13 @@ class Teller:
         now = self._ward.now_ns
         level = devices["silent"]
         worn = roster.bound(now) & (devices["heard_ns"] != NEVER) & (level < len(_SILENT.bands))
-        worn[worn] = ~roster.may_be_silent(now)[devices["patient"][worn]]
+        patient = devices["patient"][worn]
+        # A pause that has an end only puts it off until then; an open one and a discharge excuse it.
+        worn[worn] = ~roster.may_be_silent(FOREVER - 1)[patient]
         row = np.flatnonzero(worn)
         periods = np.array([band.threshold for band in _SILENT.bands])[level[row]]
         wait = np.minimum(periods * devices["period_ns"][row], _LONGEST_NS).astype(np.int64)
-        due = devices["heard_ns"][row] + wait
+        due = np.maximum(devices["heard_ns"][row] + wait, roster.paused_until_ns()[devices["patient"][row]])
         return row, due
 
     def device_silence_due_ns(self) -> int | None:
@@ -223,6 +225,22 @@ class Teller:
             devices["silent"][row] = 0
             told = Return(at_ns=at_ns, cause="not worn, or the patient is paused", device=devices.names[row])
             self._signal(int(devices["patient"][row]), _SILENT.id, told, out)
+        unworn = ~roster.bound(at_ns)
+        for row in self._ward.device_rules.raised_rows().tolist():
+            if unworn[row]:
+                self.taken_off(row, at_ns, out)
+
+    def taken_off(self, row: int, at_ns: int, out: Outcome) -> None:
+        """A device goes from its wearer: what is wrong with it is no longer this patient's."""
+        ward, devices = self._ward, self._ward.roster.devices
+        patient, name = int(devices["patient"][row]), devices.names[row]
+        raised = ward.device_rules.raised(row)
+        if devices["silent"][row]:
+            devices["silent"][row] = 0
+            raised.append(_SILENT.id)
+        ward.device_rules.leave(row)
+        for rule in raised:
+            self._signal(patient, rule, Return(at_ns=at_ns, cause="no longer worn", device=name), out)
 
 
 def _frame_signal(

@@ -93,7 +93,7 @@ def test_back_is_past_the_margin(rule):
     inward = -1 if rule.direction == "above" else 1
     first = rule.bands[0].threshold
     delay, hysteresis = rule.delay_ns // SECOND_NS, rule.hysteresis_ns // SECOND_NS
-    for beyond, said in ((-0.05, []), (0.05, [f"returned {rule.id}"])):
+    for beyond, said in ((-0.05, []), (0.0, []), (0.05, [f"returned {rule.id}"])):
         judge = Judge()
         hold(judge, f"{sign} a {first}", range(0, delay + 10, 10))
         back = first + inward * (rule.margin + beyond)
