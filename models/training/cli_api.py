@@ -36,12 +36,21 @@ class Member:
     seed: int
     alike: float = 0.0
     """`FitSettings.alike`: some rank for alerts, some within an hour of stay."""
-    crop: float = 0.9
-    """`Augment.crop`."""
+    crop: float | None = None
+    """`Augment.crop`; the run's when None, as all that follow."""
+    longest_h: int | None = None
+    """`Augment.longest_h`."""
+    epochs: int | None = None
+    """`FitSettings.epochs`."""
 
     def settings(self, base: FitSettings) -> FitSettings:
         """The network's own settings."""
-        return replace(base, alike=self.alike, augment=replace(base.augment, crop=self.crop))
+        augment = replace(
+            base.augment,
+            crop=base.augment.crop if self.crop is None else self.crop,
+            longest_h=self.longest_h or base.augment.longest_h,
+        )
+        return replace(base, alike=self.alike, epochs=self.epochs or base.epochs, augment=augment)
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,10 +120,12 @@ class Augment:
 
     crop: float = 0.9
     """Share of stays that begin at a random hour, so that hours since the start say nothing."""
-    longest_h: int = 72
+    longest_h: int = 60
     """Longer stays are shown in part."""
     lost: tuple[float, float] = (0.0, 0.34)
     """Share of readings lost, drawn for each stay and input (wards of wearables lose 6-34 %)."""
+    lost_labs: tuple[float, float] = (0.0, 0.34)
+    """The same of laboratory values, of which each is one of few."""
     absent: float = 0.04
     """Chance that an input is not there at all during the stay."""
 
@@ -140,6 +142,9 @@ def crop_and_drop(stays: Stays, how: Augment, rng: np.random.Generator) -> Stays
     rows = np.repeat(stays.begin + start - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
     k = stays.values.shape[1]
     rate = rng.uniform(*how.lost, size=(n, k))
+    labs = k - len(CHALLENGE_VITALS)
+    if labs:
+        rate[:, -labs:] = rng.uniform(*how.lost_labs, size=(n, labs))
     rate[rng.random((n, k)) < how.absent] = 1.0
     lost = rng.random((len(rows), k), dtype=np.float32) < np.repeat(rate, lengths, axis=0)
     values = stays.values[rows]

@@ -74,6 +74,7 @@ def evaluate_stays(
     if with_trees and (part == "train").any():
         scores["trees"] = _trees(model, everyone, part, stays)
     weights = _resamples(stays, bootstraps)
+    validation = everyone.pick((part == "validation") & _fitted_on(model, everyone))
     rule = AlertRule(model.head.threshold, model.head.clear, model.head.refractory_h)
     numbers: dict[str, Any] = {
         "artifact": model.artifact.manifest.name, "version": model.artifact.manifest.version,
@@ -84,11 +85,17 @@ def evaluate_stays(
         "versus_news2": _versus(scores, stays, weights),
         "at_threshold": _at_threshold(hour.score, stays, rule, weights),
         "ece": expected_error(hour.score, stays.label),
-        "utility": _utilities(model, scores, stays, everyone.pick(part == "validation")),
+        "utility": _utilities(model, scores, stays, validation),
         "not_assessable": _abstention(hour.score, hour.assessable, stays, rule),
         "subgroups": _subgroups(hour.score, stays, rule, weights),
     }  # fmt: skip
     return _plain(numbers), _curves(scores, stays, rule)
+
+
+def _fitted_on(model: SepsisModel, stays: Stays) -> NDArray[np.bool_]:
+    """Patients of the hospital that the artifact was fitted on; everybody when it was fitted on both."""
+    only = model.artifact.manifest.trained.get("settings", {}).get("hospital", "")
+    return np.asarray((stays.hospital == only) | (not only))
 
 
 def _septic(stays: Stays) -> NDArray[np.bool_]:
@@ -113,9 +120,7 @@ def interval(value: float, samples: list[float]) -> list[float]:
 
 def _trees(model: SepsisModel, everyone: Stays, part: NDArray[np.str_], stays: Stays) -> Scores:
     """Trees on the artifact's features, fitted on the patients the artifact was fitted on."""
-    trained = model.artifact.manifest.trained.get("settings", {})
-    only = trained.get("hospital", "")
-    train = everyone.pick((part == "train") & ((everyone.hospital == only) | (not only)))
+    train = everyone.pick((part == "train") & _fitted_on(model, everyone))
 
     def rows(s: Stays, settings: FeatureSettings) -> NDArray[np.float32]:
         return feature_table(s.values, s.lengths, s.static, settings)
