@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
 from deploy.brokers.mosquitto import Role
-from deploy.kafka_topics import ensure, plan
+from deploy.kafka_topics import check, ensure, plan
 from deploy.native.installed import Installed, look
 from deploy.native.servers import QUICK_START, Mosquitto, NativeSettings, NativeStack
 from transport.mqtt import MqttClient, MqttSettings
@@ -65,8 +66,14 @@ def running(folder: Path) -> Iterator[NativeStack]:
 
 def signed_in(broker: Mosquitto, user: str, role: Role = Role.DEVICE, **settings: Any) -> MqttSettings:
     """Settings of a user that is made where it does not exist, impatient."""
-    password = broker.accounts.own(user, role)
+    broker.accounts.own(user, role)
     broker.reload()
+    return account(broker, user, role, **settings)
+
+
+def account(broker: Mosquitto, user: str, role: Role = Role.DEVICE, **settings: Any) -> MqttSettings:
+    """Settings of a user that exists."""
+    password = broker.accounts.own(user, role)
     quick = {"client_id": user, "port": broker.port, "reconnect_min_s": 0.01, "reconnect_max_s": 0.05, **settings}
     return MqttSettings(username=user, password=password, **quick)
 
@@ -77,6 +84,20 @@ async def connected(settings: MqttSettings, *subscriptions: str) -> AsyncIterato
     async with MqttClient(settings, subscriptions) as client:
         await client.until_connected()
         yield client
+
+
+async def fresh_topics(bootstrap: str) -> None:
+    """All topics of the house, empty: for tests that count offsets."""
+    wanted = plan(partitions=PARTITIONS)
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_topics([one.name for one in wanted])
+    finally:
+        await admin.close()
+    while {one.what for one in await check(bootstrap, wanted)} != {"existence"}:
+        pass  # asked again: the broker hears of it from its controller
+    await ensure(bootstrap, wanted)
 
 
 async def refusal(settings: MqttSettings, *subscriptions: str) -> str:
