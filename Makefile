@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DEV_STAMP := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-unit test-spec test-generative test-contract test-integration test-browser test-e2e check format bench clean browser
+.PHONY: help install install-dev stack demo test test-unit test-spec test-generative test-contract test-integration test-browser test-e2e check format bench clean browser
 
 help:  ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,38 +15,47 @@ help:  ## List the targets
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Teleward needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name one with: make PYTHON=python3.12 ...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(DEV_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,wfdb]'
 	@touch $@
 
-install: $(STAMP)  ## A .venv with everything that demo and tests need (nothing to do the second time)
+install: $(STAMP)  ## A .venv with everything that the demo needs (nothing to do the second time)
+
+install-dev: install $(DEV_STAMP)  ## The same with what checks and tests need
+
+stack: install  ## Apache Kafka, InfluxDB and Mosquitto for the native stack, under .stack/ (needs Java, Maven, Go)
+	$(BIN)/python -m deploy.native.build
 
 demo: install  ## The whole ward on this machine: prints the address of the page
 	@$(BIN)/teleward demo $(ARGS)
 
-test: install browser  ## The whole test suite
+test: install-dev browser  ## The whole test suite
 	$(BIN)/python -m pytest $(ARGS)
 
-test-unit: install  ## Pure functions, one at a time
+test-unit: install-dev  ## Pure functions, one at a time
 	$(BIN)/python -m pytest tests/unit tests/floors $(ARGS)
-test-spec: install  ## Clinical rules as truth tables, run by every runner
+test-spec: install-dev  ## Clinical rules as truth tables, run by every runner
 	$(BIN)/python -m pytest tests/spec $(ARGS)
-test-generative: install  ## Properties on generated streams
+test-generative: install-dev  ## Properties on generated streams
 	$(BIN)/python -m pytest tests/generative $(ARGS)
-test-contract: install  ## What every detector and every store must pass
+test-contract: install-dev  ## What every detector and every store must pass
 	$(BIN)/python -m pytest tests/contract $(ARGS)
-test-integration: install  ## Parts together on the embedded brokers
+test-integration: install-dev  ## Parts together on the embedded brokers
 	$(BIN)/python -m pytest tests/integration $(ARGS)
-test-browser: install browser  ## The console in a real browser
+test-browser: install-dev browser  ## The console in a real browser
 	$(BIN)/python -m pytest tests/browser $(ARGS)
-test-e2e: install  ## The whole way, known onsets and faults, real recordings
+test-e2e: install-dev  ## The whole way, known onsets and faults, real recordings
 	$(BIN)/python -m pytest tests/e2e $(ARGS)
 
-check: install  ## Lint, format and types, as CI runs them
+check: install-dev  ## Lint, format and types, as CI runs them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: install  ## Mend what the linter can mend
+format: install-dev  ## Mend what the linter can mend
 	$(BIN)/ruff check --fix . || true
 	$(BIN)/ruff format .
 
