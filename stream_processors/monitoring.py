@@ -36,6 +36,7 @@ from vitals.ward import Outcome, Ward
 log = logging.getLogger(__name__)
 
 _INPUT: Final = topics.INPUT.name
+_SEEK_AGAIN_S: Final = 0.25
 _json = msgspec.json.Encoder()
 
 
@@ -48,8 +49,10 @@ class Lane:
     generation: int = 0
     pending: list[asyncio.Future[Any]] = field(default_factory=list)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)  # one snapshot at a time: shards must not mix
     written: int = -1  # next_offset of the newest snapshot
     seeking: bool = False
+    sought_s: float = 0.0  # monotonic time of the newest seek
     due_s: float = 0.0  # monotonic time of the next snapshot
 
 
@@ -202,15 +205,23 @@ class Monitoring:
                 self._fatal("monitoring", error)
 
     async def _seek_back(self, partition: int, lane: Lane) -> None:
-        if lane.seeking:
+        """Go back to what is next; again after a while, as long as it does not come.
+
+        Faust notes the offset of what it is just handing on after our seek and then drops all that is older, without
+        a word: one seek may be undone.
+        """
+        if lane.seeking and time.monotonic() - lane.sought_s < _SEEK_AGAIN_S:
             self.counts.skipped += 1
             return
-        first = await self._beginning(partition)
-        if first > lane.next_offset:
-            self._note_lost(partition, first - lane.next_offset)
-            lane.next_offset = first
-        lane.seeking = True
-        await self._app.consumer.seek(TP(_INPUT, partition), lane.next_offset)
+        lane.seeking, lane.sought_s = True, time.monotonic()
+        try:
+            first = await self._beginning(partition)
+            if first > lane.next_offset:
+                self._note_lost(partition, first - lane.next_offset)
+                lane.next_offset = first
+            await self._app.consumer.seek(TP(_INPUT, partition), lane.next_offset)
+        except Exception as error:  # noqa: BLE001  # between two assignments; tried again
+            log.warning("partition %d: no way back to offset %d yet: %s", partition, lane.next_offset, error)
 
     async def _apply(self, message: Any, lane: Lane, fetched_ns: int) -> None:
         partition, offset = message.partition, message.offset
@@ -297,8 +308,11 @@ class Monitoring:
 
     async def _keep_snapshots(self) -> None:
         while True:
-            await asyncio.sleep(self._settings.snapshot_every_s / 4)
+            await asyncio.sleep(min(self._settings.snapshot_every_s / 4, _SEEK_AGAIN_S))
             for partition, lane in list(self._lanes.items()):
+                if lane.seeking:
+                    async with lane.lock:
+                        await self._seek_back(partition, lane)
                 if lane.next_offset > lane.written and time.monotonic() >= lane.due_s:
                     await self._write_guarded(partition, lane)
 
@@ -317,27 +331,32 @@ class Monitoring:
 
     async def _write(self, partition: int, lane: Lane) -> None:
         """Snapshot, effects acknowledged, snapshot acknowledged, and only then the offset."""
-        began = time.monotonic()
-        async with lane.lock:
-            state, next_offset, pending = lane.ward.snapshot(), lane.next_offset, lane.pending
-            lane.pending = []
-            lane.generation += 1
-            generation = lane.generation
-        for sent in pending:
-            await sent
-        await snapshots.write(
-            self._producer,
-            partition,
-            state,
-            next_offset=next_offset,
-            generation=generation,
-            shard_bytes=self._settings.shard_bytes,
-        )
-        lane.written = next_offset
-        self.counts.snapshots += 1
-        took = time.monotonic() - began
-        lane.due_s = time.monotonic() + max(self._settings.snapshot_every_s, 20 * took)
-        await commit(self._app, {TP(_INPUT, partition): next_offset})
+        async with lane.writing:
+            if lane.next_offset <= lane.written:  # somebody else has just written it
+                return
+            began = time.monotonic()
+            async with lane.lock:
+                state, next_offset = lane.ward.snapshot(), lane.next_offset
+                effects = len(lane.pending)
+                lane.generation += 1
+                generation = lane.generation
+            # They stay pending until all are acknowledged: whoever is cancelled here leaves them to the next snapshot.
+            for sent in lane.pending[:effects]:
+                await sent
+            del lane.pending[:effects]
+            await snapshots.write(
+                self._producer,
+                partition,
+                state,
+                next_offset=next_offset,
+                generation=generation,
+                shard_bytes=self._settings.shard_bytes,
+            )
+            lane.written = next_offset
+            self.counts.snapshots += 1
+            took = time.monotonic() - began
+            lane.due_s = time.monotonic() + max(self._settings.snapshot_every_s, 20 * took)
+            await commit(self._app, {TP(_INPUT, partition): next_offset})
 
     @property
     def positions(self) -> dict[int, int]:

@@ -8,14 +8,17 @@ manifest is missing never happened.
 
 from __future__ import annotations
 
+import logging
 import zlib
 from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
 
-from transport.kafka import KafkaSettings, TopicReader
+from transport.kafka import KafkaSettings, Record, TopicReader
 from vitals import topics
+
+log = logging.getLogger(__name__)
 
 MANIFEST_KEY: Final = b"manifest"
 _CODEC: Final = "zstd"
@@ -107,15 +110,33 @@ async def read_newest(settings: KafkaSettings, partition: int) -> Restored | Non
             records = await reader.read_to_end()
         manifests = [record for record in records if record.key == MANIFEST_KEY and record.value]
         if manifests:
-            manifest = msgspec.json.decode(manifests[-1].value or b"", type=Manifest)
-            if manifest.first_shard >= start:
-                values = {record.offset: record.value or b"" for record in records}
-                return _whole(manifest, values, partition)
-            back += start - manifest.first_shard
+            values = {record.offset: record.value or b"" for record in records}
+            found = _newest_whole(manifests, values, partition, start)
+            if isinstance(found, Restored):
+                return found
+            back += start - found
             continue
         if not records or records[0].offset < back or len(records) < back:
             return None
         back *= 4
+
+
+def _newest_whole(manifests: list[Record], values: dict[int, bytes], partition: int, start: int) -> Restored | int:
+    """The newest snapshot that is what its manifest says; or how far back the records must go to know.
+
+    A damaged one is passed over with an older one's offset: what was judged since is judged again, exactly.
+    """
+    damage: SnapshotDamagedError | None = None
+    for record in reversed(manifests):
+        manifest = msgspec.json.decode(record.value or b"", type=Manifest)
+        if manifest.first_shard < start and damage is None:
+            return manifest.first_shard
+        try:
+            return _whole(manifest, values, partition)
+        except SnapshotDamagedError as error:
+            damage = damage or error
+            log.error("%s; trying the one before", error)  # noqa: TRY400  # the reason says it all
+    raise damage or SnapshotDamagedError(f"partition {partition}: no snapshot is whole")
 
 
 def _whole(manifest: Manifest, values: dict[int, bytes], partition: int) -> Restored:

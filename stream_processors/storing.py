@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 
 _READ: Final = (topics.INPUT, topics.FRAMES, topics.ALARMS, topics.QUARANTINE, topics.HEALTH)
 _json = msgspec.json.Encoder()
+# Whatever a record may hold instead of what it should: it is counted, and the next one is kept.
+_UNREADABLE: Final = (BlockError, FramesError, QuarantineError, ValueError, TypeError, KeyError, RecursionError)
 
 
 @dataclass(slots=True)
@@ -100,6 +102,7 @@ class Storing:
         self._store = store
         self._fatal = fatal
         self._waiting = _Waiting.empty()
+        self._writing = asyncio.Lock()
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -163,7 +166,7 @@ class Storing:
         self.counts.records += 1
         try:
             self._decode(message, waiting)
-        except (BlockError, FramesError, QuarantineError, msgspec.DecodeError) as error:
+        except (*_UNREADABLE, msgspec.DecodeError) as error:
             # Monitoring puts unreadable input into the dead-letter topic; the store only counts it.
             self.counts.unreadable += 1
             log.warning("%s %d:%d not kept: %s", message.topic, message.partition, message.offset, error)
@@ -244,25 +247,26 @@ class Storing:
 
     async def _write_waiting(self) -> None:
         """Write all that waits as one batch; on failure it waits on."""
-        waiting = self._waiting
-        if not waiting.count:
-            return
-        self._waiting = _Waiting.empty()
-        try:
-            await asyncio.to_thread(self._store.write, waiting.batch())
-        except BaseException:
-            self._waiting = _joined(waiting, self._waiting)
-            raise
-        stored_ns = self._clock.now_ns()
-        for event in waiting.events:
-            if Stamp.SCORED in event.stamps:
-                self.hops[Hop.STORE].record(max(0, stored_ns - event.stamps[Stamp.SCORED]))
-        self.counts.written += waiting.count
-        self.counts.batches += 1
-        for (topic, partition), offset in waiting.settled.items():
-            self._written[TP(topic, partition)] = offset
-        if self._waiting.count < self._settings.batch_records:
-            self._room.set()
+        async with self._writing:  # one batch at a time, or an offset could pass one that failed
+            waiting = self._waiting
+            if not waiting.count:
+                return
+            self._waiting = _Waiting.empty()
+            try:
+                await asyncio.to_thread(self._store.write, waiting.batch())
+            except BaseException:
+                self._waiting = _joined(waiting, self._waiting)
+                raise
+            stored_ns = self._clock.now_ns()
+            for event in waiting.events:
+                if Stamp.SCORED in event.stamps:
+                    self.hops[Hop.STORE].record(max(0, stored_ns - event.stamps[Stamp.SCORED]))
+            self.counts.written += waiting.count
+            self.counts.batches += 1
+            for (topic, partition), offset in waiting.settled.items():
+                self._written[TP(topic, partition)] = offset
+            if self._waiting.count < self._settings.batch_records:
+                self._room.set()
 
     async def _commit(self) -> None:
         written, self._written = self._written, {}
