@@ -263,7 +263,9 @@ class Monitoring:
             return _lawful(records.decode(message.value or b""))
         except (BlockError, records.LogError) as error:
             self.counts.dead += 1
-            log.error("partition %d, offset %d is no record: %s", message.partition, message.offset, error)  # noqa: TRY400  # the reason says it all
+            # The reason may quote what a record holds: it stands with the record, never in the logs.
+            where = (message.partition, message.offset, type(error).__name__, topics.DEADLETTER.name)
+            log.error("partition %d, offset %d is no record (%s): see %s", *where)  # noqa: TRY400  # as above
             headers = [
                 ("reason", str(error).encode()),
                 ("origin", f"{_INPUT}:{message.partition}:{message.offset}".encode()),

@@ -169,7 +169,9 @@ class Storing:
         except (*_UNREADABLE, msgspec.DecodeError) as error:
             # Monitoring puts unreadable input into the dead-letter topic; the store only counts it.
             self.counts.unreadable += 1
-            log.warning("%s %d:%d not kept: %s", message.topic, message.partition, message.offset, error)
+            # Not the error's own text: it may quote what the record holds.
+            what = type(error).__name__
+            log.warning("%s %d:%d not kept: %s", message.topic, message.partition, message.offset, what)
         waiting.settled[message.topic, message.partition] = message.offset + 1
         waiting.count += 1
         if waiting.count >= self._settings.batch_records:
