@@ -178,6 +178,29 @@ def evaluate(
     _end(result, as_json=as_json, show=lambda r: print(f"report in {out}: {', '.join(r)}"))
 
 
+data_app = typer.Typer(no_args_is_help=True, help="Fetch published recordings from where they are published.")
+app.add_typer(data_app, name="data")
+
+
+@data_app.command()
+def physionet2019(
+    out: Annotated[Path, typer.Option(help="Folder to fill. Goes on where it was.")],
+    base: Annotated[str | None, typer.Option("--from", help="Address of the folder with SHA256SUMS.txt.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The patient files of the PhysioNet/CinC Challenge 2019, sets A and B (about 350 MB)."""
+    from deploy.fetching import fetch_physionet2019, show_fetched
+
+    with _progress() as progress:
+        task = progress.add_task("fetching", total=None)
+
+        def on_progress(done: int, of: int) -> None:
+            progress.update(task, completed=done, total=of)
+
+        result = fetch_physionet2019(out, base, on_progress, _quietly)
+    _end(result, as_json=as_json, show=show_fetched)
+
+
 @app.command()
 def ledger(
     store: Annotated[Path, typer.Option(help="The store's SQLite file.")],
@@ -263,6 +286,7 @@ def _positive(text: str, name: str) -> float:
 def main() -> None:
     """Run a command; what goes wrong ends in a sentence that says what to do."""
     from deploy.embedded import EmbeddedBrokerError
+    from deploy.fetching import FetchError
     from deploy.learning import LearningError
     from deploy.registry import RegistryError
     from deploy.ward_process import WardFailedError
@@ -271,6 +295,7 @@ def main() -> None:
         DeviceConflictError,
         ArtifactError,
         EmbeddedBrokerError,
+        FetchError,
         LearningError,
         PromiseBrokenError,
         RecordingError,
