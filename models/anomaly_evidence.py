@@ -31,8 +31,6 @@ State = dict[str, npt.NDArray[np.float32]]
 RING, BLOCKS = 31, 36
 LONG_RUN: Final = 10
 HELD: Final = 5
-LAG: Final = 3
-"""Rows back that the forecaster looks from: it must not have seen the first minute of what it judges."""
 
 SIGN_FEATURES: Final = (
     "jump_own", "jump_short", "jump_pop", "now_own", "now_pop", "step_own", "shift_blocks", "shift_pop", "shift_hours",
@@ -235,9 +233,9 @@ def _drift(s: State, g: Grid) -> Floats:
 def _frame(c: Floats, s: State, g: Grid) -> Floats:
     """What the forecaster is fed, shape (n, 7, 8): see `FRAME`."""
     x, change = c[:, :N], g.change[:N]
-    # `held[-1]` is this row; the forecaster stands LAG rows back.
-    then, before = s["held"][..., -1 - LAG], s["held"][..., -2 - LAG]
-    fresh = np.isfinite(s["ring"][:, :N, -1 - LAG]).astype(np.float32)
+    # `held[-1]` is this row; the forecaster stands `lag` rows back.
+    then, before = s["held"][..., -1 - g.lag], s["held"][..., -2 - g.lag]
+    fresh = np.isfinite(s["ring"][:, :N, -1 - g.lag]).astype(np.float32)
     base = np.where(np.isfinite(then), then, CENTRE[:N])
     move = np.abs(x - s["ring"][:, :N, -2])
     parts = [
@@ -253,7 +251,7 @@ def _frame(c: Floats, s: State, g: Grid) -> Floats:
 
 
 FRAME: Final = ("then", "then_fresh", "then_moved", "here", "distance", "moved_known", "moved")
-"""Rows of the forecaster's input: the value LAG rows ago and its last change; whether a value is here, its distance
+"""Rows of the forecaster's input: the value `lag` rows ago and its last change; whether a value is here, its distance
 from that one in usual changes; whether the change from the row before is known, and it."""
 DRIFT: Final = ("lag1", "lag2", "lag3", "lag4", "lag5", "lag6", "illness")
 WIDTH: Final = len(FRAME) * N + CHANNELS * len(SIGN_FEATURES) + N * len(DRIFT)

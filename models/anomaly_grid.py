@@ -18,7 +18,7 @@ UNITS: Final = ("/min", "/min", "%", "/min", "Cel", "mm[Hg]", "mm[Hg]", "mm[Hg]"
 N: Final = len(SIGNS)
 CHANNELS: Final = N + 2
 """The eight, then mean pressure minus what systolic and diastolic imply, then heart rate minus pulse."""
-VERSION: Final = 1
+VERSION: Final = 2
 """Raised whenever a feature changes its meaning; an artifact fitted on another version is refused."""
 CENTRE: Final = np.array([85.0, 85.0, 97.0, 19.0, 37.0, 120.0, 58.0, 80.0, 0.0, 0.0], np.float32)
 SPREAD: Final = np.array([16.0, 16.0, 3.0, 5.5, 0.7, 24.0, 12.0, 15.0, 3.0, 4.0], np.float32)
@@ -62,6 +62,9 @@ class Grid:
     """Half-life of the patient's own change, in rows."""
     prior: float
     """Rows that the population's change counts for."""
+    lag: int
+    """Rows back that the forecaster looks from. By the minute three: it must not have seen the first minute of what it
+    judges. By the hour one: a reading that is wrong is wrong once."""
 
 
 MINUTES: Final = Grid(
@@ -81,6 +84,7 @@ MINUTES: Final = Grid(
     quiet=(15, 30),
     slow=360.0,
     prior=30.0,
+    lag=3,
 )
 HOURS: Final = Grid(
     grid_ns=3_600_000_000_000,
@@ -99,4 +103,5 @@ HOURS: Final = Grid(
     quiet=(6, 12),
     slow=24.0,
     prior=4.0,
+    lag=1,
 )

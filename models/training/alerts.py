@@ -67,36 +67,47 @@ class AlertNumbers:
     """Median hours from the first true alert to the onset, of those who had one before it; NaN if none."""
 
 
-def judge(
-    alert: NDArray[np.bool_], label: NDArray[np.bool_], lengths: NDArray[np.int64],
-    weight: NDArray[np.float64] | None = None,
-) -> AlertNumbers:  # fmt: skip
-    """Count alerts.
+class Tally:
+    """Alerts counted by patient once, so that a bootstrap by patient only weighs the counts.
 
     Args:
         alert: Shape (n_hours,).
         label: Shape (n_hours,).
         lengths: Shape (n_patients,).
-        weight: Shape (n_patients,), how often each patient counts (bootstrap); once when absent.
     """
-    w = np.ones(len(lengths)) if weight is None else weight
-    t = hours_from_onset(label, lengths)
-    begin = np.cumsum(lengths) - lengths
-    true = alert & (t >= FIRST_H) & (t <= LAST_H)
-    count = np.add.reduceat(alert, begin, dtype=np.int64)
-    right = np.add.reduceat(true, begin, dtype=np.int64)
-    septic = np.logical_or.reduceat(label, begin)
-    lead = np.maximum.reduceat(np.where(true, -t, -np.inf), begin)
-    early = septic & (lead > 0)
-    total, sick = float((count * w).sum()), float(w[septic].sum())
-    leads = np.repeat(lead[early], w[early].astype(np.int64)) if weight is not None else lead[early]
-    return AlertNumbers(
-        per_day=total / float((lengths * w).sum()) * 24,
-        precision=float((right * w).sum()) / total if total else float("nan"),
-        sensitivity=float(w[septic & (right > 0)].sum()) / sick if sick else float("nan"),
-        before_onset=float(w[early].sum()) / sick if sick else float("nan"),
-        lead_h=float(np.median(leads)) if len(leads) else float("nan"),
-    )
+
+    def __init__(self, alert: NDArray[np.bool_], label: NDArray[np.bool_], lengths: NDArray[np.int64]) -> None:
+        t = hours_from_onset(label, lengths)
+        begin = np.cumsum(lengths) - lengths
+        true = alert & (t >= FIRST_H) & (t <= LAST_H)
+        self._lengths = lengths
+        self._count = np.add.reduceat(alert, begin, dtype=np.int64)
+        self._right = np.add.reduceat(true, begin, dtype=np.int64)
+        self._septic = np.logical_or.reduceat(label, begin)
+        self._lead = np.maximum.reduceat(np.where(true, -t, -np.inf), begin)
+
+    def numbers(self, weight: NDArray[np.float64] | None = None) -> AlertNumbers:
+        """What the alerts were worth.
+
+        Args:
+            weight: Shape (n_patients,), how often each patient counts; once when absent.
+        """
+        w = np.ones(len(self._lengths)) if weight is None else weight
+        early = self._septic & (self._lead > 0)
+        total, sick = float(self._count @ w), float(w[self._septic].sum())
+        leads = np.repeat(self._lead[early], w[early].astype(np.int64))
+        return AlertNumbers(
+            per_day=total / float(self._lengths @ w) * 24,
+            precision=float(self._right @ w) / total if total else float("nan"),
+            sensitivity=float(w[self._septic & (self._right > 0)].sum()) / sick if sick else float("nan"),
+            before_onset=float(w[early].sum()) / sick if sick else float("nan"),
+            lead_h=float(np.median(leads)) if len(leads) else float("nan"),
+        )
+
+
+def judge(alert: NDArray[np.bool_], label: NDArray[np.bool_], lengths: NDArray[np.int64]) -> AlertNumbers:
+    """Count alerts, every patient once; see `Tally`."""
+    return Tally(alert, label, lengths).numbers()
 
 
 def threshold_for(

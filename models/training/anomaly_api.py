@@ -17,6 +17,8 @@ from models.training.anomaly_card import card_of
 from models.training.anomaly_data import hash_share, hourly_stays, hourly_test, is_test, minute_stays
 from models.training.anomaly_fit import (
     AFTER,
+    COPIES,
+    COPIES_HOURLY,
     FitSettings,
     features_of,
     fit_forecaster,
@@ -52,7 +54,7 @@ class TrainSettings:
     most: int = 8
     """Stretches of one patient."""
     patients: int = 0
-    """Only so many patients (for tests); all when 0. Of the hours: 2400 when 0."""
+    """Only so many patients (for tests); all when 0. Of the hours: 4000 when 0."""
     threads: int = 1
     """Of torch."""
 
@@ -69,17 +71,23 @@ class Cadence:
     rows_a_day: int
     refractory: int
     warm_up: int
+    copies: dict[str, int]
+    shares: dict[str, float]
 
 
-BY_MINUTE: Final = Cadence("anomaly", MINUTES, MINUTE, AFTER["minute"], 720, 1440, 60, 60)
-BY_HOUR: Final = Cadence("anomaly-hourly", HOURS, HOURLY, AFTER["hour"], 36, 24, 6, 6)
+BY_MINUTE: Final = Cadence(
+    "anomaly", MINUTES, MINUTE, AFTER["minute"], 720, 1440, 60, 60, COPIES, anomaly_export.SHARES
+)
+BY_HOUR: Final = Cadence(
+    "anomaly-hourly", HOURS, HOURLY, AFTER["hour"], 36, 24, 6, 6, COPIES_HOURLY, anomaly_export.SHARES_HOURLY
+)
 """Refractory six hours, as for the sepsis warning; warm-up six."""
 
 
 def stretches(data: Path, cadence: Cadence, settings: TrainSettings) -> tuple[list[str], list[Floats]]:
     """Patients to fit on, and their stretches: two lists of the same length."""
     if cadence is BY_HOUR:
-        stays = hourly_stays(data, most=(settings.patients or 2400) * 5 // 4, least_hours=cadence.stretch)
+        stays = hourly_stays(data, most=(settings.patients or 4000) * 5 // 4, least_hours=cadence.stretch)
         stays = {p: x for p, x in stays.items() if not hourly_test(p)}
     else:
         stays = {p: x for p, x in minute_stays(data).items() if not is_test(p)}
@@ -119,7 +127,7 @@ def train(
     (out / "settings.json").write_text(json.dumps(asdict(settings), indent=1) + "\n", encoding="utf-8")
     who, base = stretches(data, cadence, settings)
     sizes = sizes_of(np.stack(base))
-    x, events = lessons(base, sizes, settings.fit.seed, cadence.plan)
+    x, events = lessons(base, sizes, settings.fit.seed, cadence.plan, cadence.copies)
     tell(f"{len(set(who))} patients, {len(base)} stretches, {len(x)} with their copies")
     features = features_of(x, cadence.grid)
     labels = labels_of(events, x.shape[1], cadence.after)
@@ -149,7 +157,11 @@ def train(
     fit_scorers(net, features, said, labels, settings.fit, told, cadence.warm_up)
     np.save(out / "quiet.npy", quiet)
     head = anomaly_export.head_of(
-        quiet, rows_a_day=cadence.rows_a_day, refractory=cadence.refractory, warm_up=cadence.warm_up
+        quiet,
+        rows_a_day=cadence.rows_a_day,
+        refractory=cadence.refractory,
+        warm_up=cadence.warm_up,
+        shares=cadence.shares,
     )
     metrics = {"losses": losses, "quiet_days": round(quiet[..., 0].size / cadence.rows_a_day, 1)}
     (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")

@@ -30,6 +30,8 @@ RATES: Final = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0)
 SHARES: Final = {"spike": 0.32, "shift": 0.28, "stuck": 0.10, "flat": 0.18, "drift": 0.12}
 """Of the alert budget; chosen on validation patients, so that no part starves. Drift needs little: when all signs slide
 together, hardly anything else looks like it."""
+SHARES_HOURLY: Final = {"spike": 0.50, "shift": 0.15, "stuck": 0.20, "flat": 0.05, "drift": 0.10}
+"""By the hour a spike is one row and the hardest to tell; a shift of hours and a flat half day are easy."""
 _LIMIT: Final = 250.0  # features are squashed already; nothing legitimate is beyond
 
 

@@ -34,11 +34,11 @@ class FitSettings:
 
     width: int = 64
     """Hidden numbers of the GRU."""
-    forecast_epochs: int = 40
-    score_epochs: int = 6
+    forecast_epochs: int = 20
+    score_epochs: int = 12
     batch: int = 24
     """Stretches in a step of the forecaster."""
-    rows: int = 2048
+    rows: int = 1024
     """Rows in a step of the scorers."""
     rate: float = 4e-3
     """Highest learning rate of the forecaster; the scorers' is half of it."""
@@ -104,6 +104,9 @@ def _any_plan(rng: np.random.Generator, base: Plan) -> Plan:
 
 
 COPIES: Final = {"spike": 5, "shift": 3, "deterioration": 2, "stuck": 2, "flat": 3}
+"""Copies of a stretch of minutes: few patients, long stretches."""
+COPIES_HOURLY: Final = {"spike": 3, "shift": 2, "deterioration": 1, "stuck": 1, "flat": 1}
+"""Copies of a stretch of hours: many patients, short stretches."""
 
 
 def _with_spikes(x: Floats, sizes: Sizes, rng: np.random.Generator, base: Plan) -> tuple[Floats, list[Event]]:
@@ -118,12 +121,21 @@ def _with_spikes(x: Floats, sizes: Sizes, rng: np.random.Generator, base: Plan) 
             y[a : a + span], e = inject(y[a : a + span], "spike", sizes, rng, plan)
         except NoRoomError:
             continue
-        events.append(Event("spike", e.start + a, e.stop + a, e.sign))
+        events.append(Event("spike", e.start + a, e.stop + a, e.sign, e.also))
     return y, events
 
 
-def lessons(base: Sequence[Floats], sizes: Sizes, seed: int, plan: Plan = MINUTE) -> tuple[Floats, Events]:
+def lessons(
+    base: Sequence[Floats], sizes: Sizes, seed: int, plan: Plan = MINUTE, copies: dict[str, int] = COPIES
+) -> tuple[Floats, Events]:
     """Stretches to learn from: each untouched, then copies with events of many sizes.
+
+    Args:
+        base: Stretches of shape (rows, N_SIGNS).
+        sizes: What events are measured in.
+        seed: Decides all of them.
+        plan: Around which sizes and lengths.
+        copies: How many of each kind a stretch gets.
 
     Returns:
         Shape (n, rows, N_SIGNS), and for each its events (none: untouched).
@@ -134,8 +146,8 @@ def lessons(base: Sequence[Floats], sizes: Sizes, seed: int, plan: Plan = MINUTE
     for stretch in base:
         x.append(stretch)
         events.append([])
-        for kind, copies in COPIES.items():
-            for _ in range(copies):
+        for kind, many in copies.items():
+            for _ in range(many):
                 if kind == "spike":
                     copy, found = _with_spikes(stretch, sizes, rng, plan)
                 else:
@@ -205,8 +217,10 @@ def labels_of(events: Events, rows: int, after: dict[str, int]) -> npt.NDArray[n
             if e.kind == "deterioration":
                 out[i, e.start + int(DRIFT_FROM * (e.stop - e.start)) : e.stop, -1] = True
             else:
-                column = 4 * SIGNS.index(Sign(e.sign)) + PARTS.index(e.kind)
-                out[i, e.start + after[e.kind] : e.stop, column] = True
+                # The companions it moved too: were they taken for quiet, a rise of all pressures would teach silence.
+                for sign in (e.sign, *e.also):
+                    column = 4 * SIGNS.index(Sign(sign)) + PARTS.index(e.kind)
+                    out[i, e.start + after[e.kind] : e.stop, column] = True
     return out
 
 

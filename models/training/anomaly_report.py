@@ -88,12 +88,12 @@ def control_scores(x: Floats, fit: Floats, sizes: Sizes, half_life: float) -> di
 
 def wrist_alerts(model: AnomalyModel, data: Path) -> dict[str, float]:
     """Alerts a day on the wrist bands of healthy people, where the band was on the wrist, at the shipped threshold."""
-    days = given = 0.0
+    days, given = 0.0, 0
     for x, skin in wrist_bands(data).values():
         score = serve(model, x[None])
         score[0, ~(skin >= OFF_WRIST_C)] = np.nan
-        days += np.isfinite(score).sum() / 1440
-        given += alerts(score, model.head.threshold).sum()
+        days += float(np.isfinite(score).sum()) / 1440
+        given += int(alerts(score, model.head.threshold).sum())
     return {"alerts": given, "days": round(days, 2), "per_day": round(given / max(days, 1e-9), 3)}
 
 
@@ -173,6 +173,9 @@ def _variants(model: AnomalyModel, data: Path, *, seeds: int, most: int) -> dict
     """The same with other sizes of event: how far the answer hangs on the table's definitions."""
     plans = {
         "companions move too": Plan(together=True),
+        "companions move too, deterioration 1 SD, spike 12 changes, shift 2 SD": Plan(
+            together=True, ramp_sd=1.0, spike_changes=12.0, shift_sd=2.0
+        ),
         "deterioration 1 SD": Plan(ramp_sd=1.0),
         "deterioration over 6 h": Plan(ramp_rows=360),
         "spike 4 changes": Plan(spike_changes=4.0),

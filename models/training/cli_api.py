@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Member", "TrainSettings", "evaluate", "train_sepsis", "write_card"]
+__all__ = ["SHIPPED_MEMBERS", "Member", "TrainSettings", "evaluate", "train_sepsis", "write_card"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,22 @@ class Member:
         return replace(base, alike=self.alike, epochs=self.epochs or base.epochs, augment=augment)
 
 
+SHIPPED_MEMBERS = (
+    Member(0, crop=0.5, longest_h=72, epochs=24),
+    Member(1, alike=1.0, crop=0.5, longest_h=72, epochs=24),
+    Member(2, crop=0.9, longest_h=60, epochs=16),
+    Member(4, crop=0.9, longest_h=60, epochs=16),
+)
+"""The members of `sepsis-vitals` 1.0.0; `sepsis-labs` has the first three."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
     """A whole run: several networks that become one artifact."""
 
     fit: FitSettings = field(default_factory=FitSettings)
     """How each network is fitted."""
-    members: tuple[Member, ...] = (Member(0), Member(1), Member(2), Member(3, alike=1.0))
+    members: tuple[Member, ...] = SHIPPED_MEMBERS
     """The ensemble."""
     hospital: str = ""
     """Fit, calibrate and set thresholds on this hospital alone; all when empty."""

@@ -45,9 +45,7 @@ def published(stays: Stays) -> dict[str, NDArray[np.float64]]:
     return {name: low[:, column].astype(np.float64) for name, column in PUBLISHED.items()}
 
 
-def trees(
-    features: NDArray[np.float32], label: NDArray[np.bool_], *, seed: int = 0, rounds: int = 200
-) -> object:
+def trees(features: NDArray[np.float32], label: NDArray[np.bool_], *, seed: int = 0, rounds: int = 200) -> object:
     """Gradient-boosted trees on the same features, no time: the strongest baseline of the table of old.
 
     Returns:

@@ -149,7 +149,4 @@ def crop_and_drop(stays: Stays, how: Augment, rng: np.random.Generator) -> Stays
     lost = rng.random((len(rows), k), dtype=np.float32) < np.repeat(rate, lengths, axis=0)
     values = stays.values[rows]
     values[lost] = np.nan
-    return Stays(
-        stays.patient, stays.hospital, lengths, stays.static, values, stays.label[rows], stays.hour[rows]
-    )
-
+    return Stays(stays.patient, stays.hospital, lengths, stays.static, values, stays.label[rows], stays.hour[rows])

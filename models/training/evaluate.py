@@ -10,7 +10,7 @@ import numpy as np
 
 from models.sepsis_model import SepsisModel
 from models.sepsis_recording import score_stays
-from models.training.alerts import AlertRule, alerts_of, judge, threshold_for
+from models.training.alerts import AlertRule, Tally, alerts_of, judge, threshold_for
 from models.training.calibrate import expected_error
 from models.training.controls import published, trees
 from models.training.datasets import Stays, load, split_of
@@ -154,40 +154,42 @@ def _equal(score: Scores, stays: Stays, budget: float, weights: list[Scores]) ->
     """What a score buys at an alert rate met on these very patients, refractory time 6 h, no hysteresis."""
     s = _untied(score, stays)
     alert = alerts_of(s, stays.lengths, threshold_for(s, stays.lengths, budget))
-    found = judge(alert, stays.label, stays.lengths)
-    samples = [judge(alert, stays.label, stays.lengths, w) for w in weights[:200]]
-    return {k: interval(v, [getattr(x, k) for x in samples]) for k, v in asdict(found).items()}
+    return _alert_intervals(alert, stays, weights)
+
+
+def _alert_intervals(alert: NDArray[np.bool_], stays: Stays, weights: list[Scores]) -> dict[str, list[float]]:
+    tally = Tally(alert, stays.label, stays.lengths)
+    samples = [tally.numbers(w) for w in weights]
+    return {k: interval(v, [getattr(x, k) for x in samples]) for k, v in asdict(tally.numbers()).items()}
 
 
 def _versus(scores: dict[str, Scores], stays: Stays, weights: list[Scores], budget: float = 0.3) -> dict[str, Any]:
     """Precision and sensitivity as multiples of NEWS2's at the same alert rate, with paired intervals."""
-    alerts = {}
+    tallies = []
     for name in ("network", "NEWS2-like"):
         s = _untied(scores[name], stays)
-        alerts[name] = alerts_of(s, stays.lengths, threshold_for(s, stays.lengths, budget))
+        alert = alerts_of(s, stays.lengths, threshold_for(s, stays.lengths, budget))
+        tallies.append(Tally(alert, stays.label, stays.lengths))
 
     def ratio(what: str, weight: Scores | None) -> float:
-        ours, theirs = (judge(a, stays.label, stays.lengths, weight) for a in alerts.values())
+        ours, theirs = (tally.numbers(weight) for tally in tallies)
         below = float(getattr(theirs, what))
         return float(getattr(ours, what)) / below if below else float("nan")
 
     return {
-        what: interval(ratio(what, None), [ratio(what, w) for w in weights[:200]])
-        for what in ("precision", "sensitivity")
+        what: interval(ratio(what, None), [ratio(what, w) for w in weights]) for what in ("precision", "sensitivity")
     }
 
 
 def _at_threshold(score: Scores, stays: Stays, rule: AlertRule, weights: list[Scores]) -> dict[str, Any]:
     """The artifact's own rule, and its hourly decisions."""
     alert = alerts_of(score, stays.lengths, rule)
-    found = judge(alert, stays.label, stays.lengths)
-    samples = [judge(alert, stays.label, stays.lengths, w) for w in weights[:200]]
     high = score >= rule.threshold
     hits = float((high & stays.label).sum())
     precision, recall = hits / max(high.sum(), 1), hits / max(stays.label.sum(), 1)
     return {
         "threshold": rule.threshold,
-        "alerts": {k: interval(v, [getattr(x, k) for x in samples]) for k, v in asdict(found).items()},
+        "alerts": _alert_intervals(alert, stays, weights),
         "hourly": {
             "accuracy": float((high == stays.label).mean()), "precision": precision, "recall": recall,
             "f1": 2 * precision * recall / max(precision + recall, 1e-12),
@@ -292,5 +294,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float | np.floating):
         return round(float(value), 6) if math.isfinite(value) else None
     return value
-
-

@@ -96,9 +96,10 @@ class Plan:
 
 MINUTE: Final = Plan()
 HOURLY: Final = Plan(
-    spike_rows=1, spike_changes=4.0, shift_rows=6, ramp_rows=12, stuck_rows=8, flat_rows=12, first_row=6
-)
-"""For rows of one hour: a reading off by 4 changes, a shift of 6 h, a decline over 12 h, a sensor stuck for 8 h."""
+    spike_rows=1, spike_changes=5.0, shift_rows=6, shift_sd=2.25, ramp_rows=12, stuck_rows=8, flat_rows=12, first_row=6
+)  # fmt: skip
+"""For rows of one hour: a reading off by 5 changes, a shift of 6 h, a decline over 12 h, a sensor stuck for 8 h. The
+sizes are those at which a patient's exponential mean finds what the hourly table says it does (.73, .46, .38)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,8 @@ class Event:
     """First row after it."""
     sign: int
     """The sign it fell on; -1 where it fell on all."""
+    also: tuple[int, ...] = ()
+    """Companions that it moved too."""
 
 
 def sizes_of(stretches: Floats) -> Sizes:
@@ -146,7 +149,8 @@ def _place(x: Floats, rows: int, plan: Plan, rng: np.random.Generator, signs: li
 
 def _tidy(x: Floats, plan: Plan) -> Floats:
     """Back to what a monitor can print."""
-    out = np.round(x / plan.resolution) * plan.resolution
+    # In double precision: the same decimal must come out as the same float32 as in the source.
+    out = np.round(x.astype(np.float64) / plan.resolution) * plan.resolution
     high = np.full(N_SIGNS, np.inf, np.float32)
     high[Sign.SPO2] = 100.0
     low = np.zeros(N_SIGNS, np.float32)
@@ -192,6 +196,7 @@ def inject(x: Floats, kind: str, sizes: Sizes, rng: np.random.Generator, plan: P
     sign, start = _place(x, rows, plan, rng, signs)
     window = slice(start, start + rows)
     y = x.copy()
+    also: tuple[int, ...] = ()
     if kind == "deterioration":
         ramp = np.linspace(0.0, plan.ramp_sd, rows, dtype=np.float32)
         for s, way in WORSE.items():
@@ -199,9 +204,10 @@ def inject(x: Floats, kind: str, sizes: Sizes, rng: np.random.Generator, plan: P
                 y[window, s] += way * ramp * sizes.population_sd[s]
     else:
         way = -1.0 if sign == Sign.SPO2 else float(rng.choice([-1.0, 1.0]))
-        for moved in (sign, *(COMPANIONS.get(sign, ()) if plan.together else ())):
+        also = tuple(int(s) for s in COMPANIONS.get(sign, ())) if plan.together else ()
+        for moved in (sign, *also):
             change, spread = float(sizes.change_sd[moved]), float(sizes.population_sd[moved])
             y[window, moved] = _one_sign(x[window, moved], kind, way, change, spread, plan)
     changed = y != x
     about = -1 if kind == "deterioration" else sign
-    return np.where(changed, _tidy(y, plan), y), Event(kind, start, start + rows, about)
+    return np.where(changed, _tidy(y, plan), y), Event(kind, start, start + rows, about, also)

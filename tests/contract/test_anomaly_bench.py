@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from models.training.anomaly_bench import Bench, alerts, hits, recall_table, stretches_of, threshold_for
+from models.training.anomaly_hypotension import episodes, questions
 from models.training.injections import KINDS, MINUTE, WORSE, Event, NoRoomError, Plan, Sizes, inject, sizes_of
 from vitals.signs import N_SIGNS, Sign
 
@@ -66,7 +67,7 @@ def test_companions_move_only_when_asked(sizes):
         x, y, e, w = played("shift", sizes, seed, Plan(together=True))
         moved = {s for s in MEASURED if not np.array_equal(x[w, s], y[w, s])}
         if e.sign in {Sign.SBP, Sign.DBP, Sign.MAP}:
-            assert moved == {Sign.SBP, Sign.DBP, Sign.MAP}
+            assert moved == {Sign.SBP, Sign.DBP, Sign.MAP} == {e.sign, *e.also}
             return
     pytest.fail("no pressure was drawn")
 
@@ -127,6 +128,22 @@ def test_an_event_counts_only_by_an_alert_inside_it_and_noise_finds_what_luck_fi
     luck = np.random.default_rng(1).random((80, 720)).astype(np.float32)
     # 2 a day finds a window of 45 minutes in about 6 % of cases; the point-adjusted count would say far more.
     assert recall_table(luck, bench)["2.0"]["shift"][0] < 0.25
+
+
+def test_an_episode_of_hypotension_is_half_an_hour_low_and_asked_for_an_hour_ahead():
+    mean = np.full(400, 80, np.float32)
+    mean[200:240] = 55
+    assert np.flatnonzero(episodes(mean))[0] == 197  # 27 of the 30 minutes from here are low
+    mean[205:212] = 90
+    assert not episodes(mean)[190:200].any()
+    stay = np.full((400, N_SIGNS), np.nan, np.float32)
+    stay[:, Sign.MAP] = 80
+    stay[200:240, Sign.MAP] = 55
+    features, answers, starts = questions(stay)
+    assert starts == 1
+    assert len(features) == len(answers)
+    asked = np.arange(60, 400 - 90, 5)[: answers.argmax() + 1][-1]
+    assert 197 - 60 <= asked < 197
 
 
 def test_stretches_are_whole_and_measured():

@@ -6,6 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+pytest.importorskip("onnxruntime", reason="onnxruntime serves the artifacts")
+
 from models.anomaly import SHIPPED, AnomalyDetector, score_recording, words
 from models.anomaly_model import AnomalyModel
 from vitals.detector import FrameInput

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
+pytest.importorskip("onnxruntime", reason="onnxruntime serves the artifacts")
 pytest.importorskip("onnx", reason="the train extra is not installed")
 
 from models import anomaly_evidence, anomaly_frames  # noqa: E402
@@ -21,7 +22,7 @@ from models.training.anomaly_fit import (  # noqa: E402
     said_of,
 )
 from models.training.anomaly_nets import AnomalyNetwork  # noqa: E402
-from models.training.injections import Plan, sizes_of  # noqa: E402
+from models.training.injections import Event, Plan, sizes_of  # noqa: E402
 from vitals.signs import N_SIGNS, Sign  # noqa: E402
 
 torch.set_num_threads(1)
@@ -120,6 +121,14 @@ def test_a_short_training_learns_to_tell_events_from_calm():
     found = logits[:, :, 2 : 4 * N : 4][stuck]
     quiet = logits[calm][:, 60:, 2 : 4 * N : 4]
     assert np.median(found) > np.quantile(quiet, 0.99)
+
+
+def test_the_companions_of_an_event_are_not_taught_as_quiet():
+    event = Event("shift", 100, 145, int(Sign.MAP), (int(Sign.SBP), int(Sign.DBP)))
+    labels = labels_of([[event]], 200, {"shift": 3})
+    told = np.flatnonzero(labels.any(axis=(0, 1)))
+    assert told.tolist() == [4 * s + 1 for s in (5, 6, 7)]
+    assert np.flatnonzero(labels[0, :, told[0]])[[0, -1]].tolist() == [103, 144]
 
 
 def test_rate_tables_fall_and_reach_beyond_what_was_seen():
