@@ -153,7 +153,7 @@ def train(
     threads: Annotated[int, typer.Option(help="Of torch.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Fit a detector (needs torch: pip install '.[train]')."""
+    """Fit a detector (needs torch: the extra named train)."""
     from deploy.learning import run_train
 
     result = run_train(
@@ -171,7 +171,7 @@ def evaluate(
     hospital: Annotated[str, typer.Option(help="Only this hospital's patients.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Evaluate an artifact beside its controls: one HTML page, and all numbers as JSON (needs '.[train]')."""
+    """Evaluate an artifact beside its controls: one HTML page, and all numbers as JSON (needs torch)."""
     from deploy.learning import run_evaluate
 
     result = run_evaluate(artifact, data, out, split=split, hospital=hospital, say=_quietly)

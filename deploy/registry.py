@@ -28,6 +28,8 @@ def bind_device(kafka: str, device: str, patient: str, period_s: float, *, end: 
     """
     _checked(device, "device")
     _checked(patient, "patient")
+    if not period_s > 0:
+        raise RegistryError(f"--period is {period_s:g}; it is how many seconds lie between two bundles, above 0")
     now = time.time_ns()
     from_ns, to_ns = now, None
     if end:

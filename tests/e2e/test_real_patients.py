@@ -36,7 +36,7 @@ def shortest(recording: Recording, count: int, hours: float) -> Recording:
 
 @pytest.fixture(scope="module")
 def patients(data_dir: Path) -> Recording:
-    """200 stays by the hour, 10 by the minute, 24 recordings of wrist bands by the second, on one ward; hours of each."""
+    """Hours of 200 stays by the hour, 10 by the minute and 24 wrist bands by the second, on one ward."""
     hourly = shortest(open_recording(data_dir / "physionet2019" / "dev.parquet", labs=False), 200, 20)
     minutes = shortest(open_recording(data_dir / "mimic2_challenge2009" / "dev.parquet"), 10, 5)
     bands = open_recording(data_dir / "wearable_exam_stress" / "dev.parquet").select(None, 0, 2 * HOUR_NS)
