@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import resource
 import sys
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from deploy.clock import WardClock
@@ -116,15 +118,25 @@ async def closing_summary(
         "patients": len({row.patient for row in plan.enrolments}) if plan else 0,
         "wall_s": round(wall_s, 1),
         "cpu_s": round(time.process_time(), 1),
-        "memory_mb": memory_mb(),
+        "memory_mb": memory_mb(ward.stack.mqtt.pid),
         "promise": "; ".join(broken),
     }
 
 
-def memory_mb() -> dict[str, float]:
-    """Largest resident memory of this process and of the largest child (the MQTT broker), in megabytes."""
+def memory_mb(broker_pid: int) -> dict[str, float]:
+    """Largest resident memory of this process and of the MQTT broker's, in megabytes."""
+    return {"process": _peak_mb("self"), "broker": _peak_mb(str(broker_pid))}
+
+
+def _peak_mb(pid: str) -> float:
+    """Peak of a process.
+
+    From the kernel's own account where there is one: `ru_maxrss` of a program also holds the size of whoever started it.
+    """
+    status = Path(f"/proc/{pid}/status")
+    if status.exists():
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text("ascii", "replace"))
+        return round(int(found[1]) / 1e3, 1) if found else 0.0
     unit = 1e6 if sys.platform == "darwin" else 1e3
-    return {
-        "process": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1),
-        "broker": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit, 1),
-    }
+    who = resource.RUSAGE_SELF if pid == "self" else resource.RUSAGE_CHILDREN
+    return round(resource.getrusage(who).ru_maxrss / unit, 1)
