@@ -131,7 +131,7 @@ def memory_mb(broker_pid: int) -> dict[str, float]:
 def _peak_mb(pid: str) -> float:
     """Peak of a process.
 
-    From the kernel's own account where there is one: `ru_maxrss` of a program also holds the size of whoever started it.
+    From the kernel's own account, where there is one: `ru_maxrss` also holds the size of whoever started the program.
     """
     status = Path(f"/proc/{pid}/status")
     if status.exists():
