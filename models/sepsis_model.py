@@ -141,8 +141,9 @@ class SepsisModel:
 
 
 def settings_of(manifest: artifacts.Manifest) -> FeatureSettings:
-    """The features an artifact asks for: with laboratory values if its frame has more than the vital signs."""
-    return FeatureSettings() if len(manifest.inputs) == len(features.VITALS) else features.WITH_LABS
+    """The features an artifact asks for: with laboratory values or not, with staleness or not."""
+    inputs = features.VITALS + (features.LABS if len(manifest.inputs) > len(features.VITALS) else ())
+    return FeatureSettings(inputs, staleness=any(name.endswith("_stale") for name in manifest.features))
 
 
 def unlikeness(scaled: Floats) -> Floats:

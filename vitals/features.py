@@ -130,7 +130,7 @@ class FeatureSettings:
     inputs: tuple[Input, ...] = VITALS
     """Columns of the frame, in order; the seven of `VITALS` come first."""
     staleness: bool = True
-    """False leaves the staleness features at 0 (kept in place, for the ablation)."""
+    """False leaves the staleness features out: what the charting pattern is worth, here and in another hospital."""
 
     def __post_init__(self) -> None:
         if self.inputs[: len(VITALS)] != VITALS:
@@ -143,7 +143,7 @@ class FeatureSettings:
         for m in self.inputs:
             parts = _WINDOW_PARTS if m.window else _LAB_PARTS
             out += [f"{m.name}_{p}" if p else m.name for p in parts]
-        return (*out, *_RATIOS, *_STATIC)
+        return tuple(n for n in (*out, *_RATIOS, *_STATIC) if self.staleness or not n.endswith("_stale"))
 
     @property
     def units(self) -> dict[str, str]:
@@ -185,14 +185,10 @@ class FeatureState:
             return np.full(shape, value, np.float32)
 
         return cls(
-            ring=full(n, RING_H, w, value=np.nan),
-            filled=full(n, CHANGES_H[-1], w, value=np.nan),
-            last=full(n, m, value=np.nan),
-            before=full(n, m, value=np.nan),
-            age_h=full(n, m, value=_NEVER_H),
-            own_sum=full(n, w, value=0.0),
-            own_weight=full(n, w, value=0.0),
-        )
+            ring=full(n, RING_H, w, value=np.nan), filled=full(n, CHANGES_H[-1], w, value=np.nan),
+            last=full(n, m, value=np.nan), before=full(n, m, value=np.nan), age_h=full(n, m, value=_NEVER_H),
+            own_sum=full(n, w, value=0.0), own_weight=full(n, w, value=0.0),
+        )  # fmt: skip
 
     def arrays(self) -> dict[str, FloatArray]:
         """Every array by name, for snapshots."""
@@ -334,7 +330,7 @@ def feature_step(
     goal[:, w] = base
     filled = np.where(np.isnan(new.last), goal, goal + (new.last - goal) * col.keep**new.age_h).astype(np.float32)
     now = filled[:, w]
-    stale = np.minimum(new.age_h, col.cap) / col.cap * np.float32(settings.staleness)
+    stale = np.minimum(new.age_h, col.cap) / col.cap
     past = [new.filled[:, -h] for h in CHANGES_H]
     changes = [np.where(np.isnan(p), np.float32(0), now - p) for p in past]
     mean6, mean24, low, high, spread = _statistics(new.ring, col.typical[w], now)
@@ -346,7 +342,10 @@ def feature_step(
     who = np.where(np.isnan(static), np.array([_AGE_UNKNOWN, _SEX_UNKNOWN], np.float32), static)
     parts = [window.reshape(n, -1), lab.reshape(n, -1), _ratios(filled[:, : len(VITALS)]), who]
     state_on = replace(new, filled=np.concatenate([new.filled[:, 1:], now[:, None]], axis=1))
-    return np.concatenate(parts, axis=1, dtype=np.float32), state_on
+    x = np.concatenate(parts, axis=1, dtype=np.float32)
+    if not settings.staleness:
+        x = x[:, [not n.endswith("_stale") for n in replace(settings, staleness=True).names]]
+    return x, state_on
 
 
 def feature_rows(values: FloatArray, static: FloatArray, settings: FeatureSettings) -> FloatArray:

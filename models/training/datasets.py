@@ -126,6 +126,11 @@ class Augment:
     """Share of readings lost, drawn for each stay and input (wards of wearables lose 6-34 %)."""
     lost_labs: tuple[float, float] = (0.0, 0.34)
     """The same of laboratory values, of which each is one of few."""
+    bias: tuple[float, ...] = ()
+    """Standard deviation of a constant error of each vital sign, drawn for each stay, in the frame's order and units.
+
+    Sensors and habits differ between hospitals: mean pressure is 8 mmHg higher in B than in A. Empty: none.
+    """
     absent: float = 0.04
     """Chance that an input is not there at all during the stay."""
 
@@ -148,5 +153,10 @@ def crop_and_drop(stays: Stays, how: Augment, rng: np.random.Generator) -> Stays
     rate[rng.random((n, k)) < how.absent] = 1.0
     lost = rng.random((len(rows), k), dtype=np.float32) < np.repeat(rate, lengths, axis=0)
     values = stays.values[rows]
+    if how.bias:
+        error = rng.normal(0.0, how.bias, size=(n, len(how.bias))).astype(np.float32)
+        # systolic, mean and diastolic come from one device and err together
+        error[:, 3:6] = error[:, 4:5] * (np.asarray(how.bias[3:6], np.float32) / np.float32(how.bias[4]))
+        values[:, : len(how.bias)] += np.repeat(error, lengths, axis=0)
     values[lost] = np.nan
     return Stays(stays.patient, stays.hospital, lengths, stays.static, values, stays.label[rows], stays.hour[rows])

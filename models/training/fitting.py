@@ -36,7 +36,7 @@ class FitSettings:
     labs: bool = False
     """Laboratory inputs as well."""
     staleness: bool = True
-    """False: the staleness features stay 0 (ablation)."""
+    """False: no staleness features (ablation)."""
     kind: Kind = "gru"
     width: int = 64
     dropout: float = 0.2
