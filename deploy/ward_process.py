@@ -15,15 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import uvicorn
-
 from dashboards.console import Console, ConsoleSettings
-from dashboards.feed import CommandSender, ConsoleFeed
 from deploy.alarm_watch import AlarmWatch
 from deploy.clock import WardClock
 from deploy.detectors import make_ward
 from deploy.embedded import EmbeddedSettings, EmbeddedStack
-from deploy.history import StoreHistory
+from deploy.page import Page, PageError
 from ingest.bridge import Bridge
 from ingest.settings import BridgeSettings
 from stream_processors.monitoring import Monitoring
@@ -164,38 +161,14 @@ class WardProcess:
             await producer.stop()
 
     async def _start_console(self, kafka: KafkaSettings, settings: ConsoleSettings) -> None:
-        sender = CommandSender(kafka, self.settings.partitions)
-        await sender.start()
-        self._exit.push_async_callback(sender.stop)
-        self.console = Console(settings, StoreHistory(self.store), sender, self.clock)
-        feed = ConsoleFeed(kafka, self.console)
-        await feed.start()
-        self._exit.push_async_callback(feed.stop)
-        self._watch("console", feed.wait())
-        server = _Server(
-            uvicorn.Config(
-                self.console.app,
-                host=settings.host,
-                port=settings.port,
-                log_level="warning",
-                access_log=False,
-                timeout_graceful_shutdown=1,
+        try:
+            page = await self._exit.enter_async_context(
+                Page(kafka, self.settings.partitions, self.store, self.clock, settings)
             )
-        )
-        serving = asyncio.create_task(server.serve())
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.01)
-        if serving.done():
-            raise WardFailedError(f"the page could not be served on {settings.host}:{settings.port}; is it taken?")
-        port = server.servers[0].sockets[0].getsockname()[1]
-        self.page = f"http://{settings.host}:{port}/"
-        self._exit.push_async_callback(self._stop_console, self.console, server, serving)
-
-    @staticmethod
-    async def _stop_console(console: Console, server: Any, serving: asyncio.Task[None]) -> None:
-        console.stop()
-        server.should_exit = True
-        await serving
+        except PageError as error:
+            raise WardFailedError(str(error)) from error
+        self.console, self.page = page.console, page.address
+        self._watch("console", page.wait())
 
     def _watch(self, part: str, waiting: Any) -> None:
         async def watch() -> None:
@@ -320,12 +293,3 @@ class Senders:
         await self._clients[topics.partition_of(topic, len(self._clients))].publish(topic, payload)
         self.published += 1
         self.sent_bytes += len(payload)
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals to the process it is part of."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Any:
-        """Nothing is captured."""
-        yield

@@ -1,0 +1,106 @@
+"""The console as a served page: what it reads from Kafka, what it asks of a store, and its HTTP server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from contextlib import AsyncExitStack
+from typing import Any, Self
+
+import uvicorn
+
+from dashboards.console import Clock, Console, ConsoleSettings
+from dashboards.feed import CommandSender, ConsoleFeed
+from deploy.history import StoreHistory
+from transport.kafka import KafkaSettings
+from transport.stores.base import Store
+
+
+class PageError(RuntimeError):
+    """The page could not be served; the message says where."""
+
+
+class Page:
+    """``async with Page(...) as page``: serves until it is left; `wait` ends when it can't go on.
+
+    Attributes:
+        console: The console.
+        address: Where it is served.
+    """
+
+    def __init__(
+        self, kafka: KafkaSettings, partitions: int, store: Store, clock: Clock, settings: ConsoleSettings
+    ) -> None:
+        """Nothing is served before `start`.
+
+        Args:
+            kafka: Where the topics are.
+            partitions: Of the input topic.
+            store: What remembers.
+            clock: Ward time.
+            settings: Of the page.
+        """
+        self._kafka, self._partitions, self._settings = kafka, partitions, settings
+        self._sender = CommandSender(kafka, partitions)
+        self.console = Console(settings, StoreHistory(store), self._sender, clock)
+        self._feed = ConsoleFeed(kafka, self.console)
+        self._exit = AsyncExitStack()
+        self.address = ""
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._exit.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._exit.aclose()
+
+    async def wait(self) -> None:
+        """Until reading fails.
+
+        Raises:
+            Exception: Why: the page must not go on looking well.
+        """
+        await self._feed.wait()
+
+    async def _start(self) -> None:
+        settings = self._settings
+        self._exit.push_async_callback(self._sender.stop)
+        await self._sender.start()
+        self._exit.push_async_callback(self._feed.stop)
+        await self._feed.start()
+        server = _Server(
+            uvicorn.Config(
+                self.console.app,
+                host=settings.host,
+                port=settings.port,
+                log_level="warning",
+                access_log=False,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        serving = asyncio.create_task(server.serve())
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.01)
+        if serving.done():
+            raise PageError(f"the page could not be served on {settings.host}:{settings.port}; is it taken?")
+        port = server.servers[0].sockets[0].getsockname()[1]
+        self.address = f"http://{settings.host}:{port}/"
+        self._exit.push_async_callback(self._stop, server, serving)
+
+    async def _stop(self, server: Any, serving: asyncio.Task[None]) -> None:
+        self.console.stop()
+        server.should_exit = True
+        await serving
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the process it is part of."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:
+        """Nothing is captured."""
+        yield
