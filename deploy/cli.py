@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -178,6 +179,19 @@ def evaluate(
     _end(result, as_json=as_json, show=lambda r: print(f"report in {out}: {', '.join(r)}"))
 
 
+@app.command()
+def run(
+    part: Annotated[str, typer.Argument(help="bridge, monitoring, storing or console.")],
+) -> None:
+    """One part of a ward in this process, told by its environment; `teleward up` starts and watches them all."""
+    from deploy.parts.part import PARTS, run_part, speak
+
+    if part not in PARTS:
+        raise typer.BadParameter(f"{part!r} is no part; it is one of {', '.join(PARTS)}")
+    speak()
+    asyncio.run(run_part(part, os.environ))
+
+
 data_app = typer.Typer(no_args_is_help=True, help="Fetch published recordings from where they are published.")
 app.add_typer(data_app, name="data")
 
@@ -288,6 +302,8 @@ def main() -> None:
     from deploy.embedded import EmbeddedBrokerError
     from deploy.fetching import FetchError
     from deploy.learning import LearningError
+    from deploy.parts.environment import SettingError
+    from deploy.parts.part import PartFailedError
     from deploy.registry import RegistryError
     from deploy.ward_process import WardFailedError
 
@@ -297,10 +313,12 @@ def main() -> None:
         EmbeddedBrokerError,
         FetchError,
         LearningError,
+        PartFailedError,
         PromiseBrokenError,
         RecordingError,
         RegistryError,
         ScenarioError,
+        SettingError,
         WardFailedError,
         OSError,
     )

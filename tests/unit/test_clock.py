@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 
 import pytest
 
 from deploy import clock
-from deploy.clock import WardClock
+from deploy.clock import WallClock, WardClock
 
 HOUR_S = 3600
 
@@ -91,3 +92,54 @@ async def test_whoever_waits_on_a_held_clock_goes_on_with_it():
     assert not waiting.done()
     ward.begin()
     await asyncio.wait_for(waiting, 5)
+
+
+class _Set:
+    """A wall that can be set, and what only rises."""
+
+    def __init__(self) -> None:
+        self.wall, self.steady = 1_000 * 10**9, 5 * 10**9
+
+    def passes(self, s: float) -> None:
+        self.wall += int(s * 1e9)
+        self.steady += int(s * 1e9)
+
+    def clock(self, speed: float = 1.0, since_ns: int = 0) -> WallClock:
+        return WallClock(speed, since_ns, lambda: self.wall, lambda: self.steady)
+
+
+def test_the_wall_is_followed_at_once_when_it_is_set_forward() -> None:
+    told = _Set()
+    clock = told.clock()
+    assert clock.now_ns() == 1_000 * 10**9
+    told.passes(2)
+    told.wall += 3600 * 10**9
+    assert clock.now_ns() == told.wall
+
+
+def test_a_wall_that_was_set_back_is_met_at_half_the_pace_and_time_never_stands_still() -> None:
+    told = _Set()
+    clock = told.clock()
+    began = clock.now_ns()
+    told.wall -= 60 * 10**9
+    seen = [began]
+    for _ in range(130):
+        told.passes(1)
+        seen.append(clock.now_ns())
+    steps = {after - before for before, after in itertools.pairwise(seen)}
+    assert steps == {5 * 10**8, 10**9}
+    assert seen[-1] == told.wall, "a minute back is made up after two"
+
+
+def test_a_faster_clock_is_the_same_in_every_process() -> None:
+    told = _Set()
+    since = told.wall
+    first = told.clock(20.0, since)
+    told.passes(3)
+    later = told.clock(20.0, since)
+    assert first.now_ns() == later.now_ns() == since + 60 * 10**9
+
+
+def test_a_wall_that_stands_still_is_refused() -> None:
+    with pytest.raises(ValueError, match="speed is 0"):
+        WallClock(0)
