@@ -366,6 +366,10 @@ class Bridge:
             return "down", "the MQTT broker delivers nothing, not even our own probe"
         return "ok", f"{self.counts.bundles} bundles, {self.counts.blocks} blocks"
 
+    def how(self) -> tuple[Status, str]:
+        """Status and words."""
+        return self.status, self.text
+
     def health(self) -> dict[str, Any]:
         """How the bridge is, for the console and the store: status, counts, the hop, stamps of what was appended."""
         appended, self._appended = list(self._appended), deque(maxlen=4096)

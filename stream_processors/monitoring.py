@@ -377,15 +377,21 @@ class Monitoring:
             with contextlib.suppress(Exception):  # its health is told by silence too
                 await self._producer.send(topics.HEALTH.name, _json.encode(self.health()), key=b"monitoring")
 
+    def how(self) -> tuple[str, str]:
+        """Status (ok, slow, down) and words."""
+        lost = f"; {self.counts.lost} records were deleted before they were judged" if self.counts.lost else ""
+        dead = f"; {self.counts.dead} records could not be read" if self.counts.dead else ""
+        status = "down" if not self._lanes else ("slow" if lost or dead else "ok")
+        return status, f"{len(self._lanes)} partitions, {self.counts.records} records{lost}{dead}"
+
     def health(self) -> dict[str, Any]:
         """How the app is, for the console and the store: status, counts, hops, stamps of what was fetched."""
         fetched, self._fetched = list(self._fetched), deque(maxlen=4096)
-        lost = f"; {self.counts.lost} records were deleted before they were judged" if self.counts.lost else ""
-        dead = f"; {self.counts.dead} records could not be read" if self.counts.dead else ""
+        status, text = self.how()
         return {
             "part": "monitoring",
-            "status": "down" if not self._lanes else ("slow" if lost or dead else "ok"),
-            "text": f"{len(self._lanes)} partitions, {self.counts.records} records{lost}{dead}",
+            "status": status,
+            "text": text,
             "at_ns": self._clock.now_ns(),
             "counts": {name: getattr(self.counts, name) for name in MonitoringCounts.__dataclass_fields__},
             "hops": {hop.value: histogram.to_bytes().hex() for hop, histogram in self.hops.items()},

@@ -293,12 +293,18 @@ class Storing:
             with contextlib.suppress(Exception):  # its health is told by silence too
                 await self._producer.send(topics.HEALTH.name, _json.encode(self.health()), key=b"storing")
 
+    def how(self) -> tuple[str, str]:
+        """Status (ok, slow) and words."""
+        if self._trouble:
+            return "slow", f"the store does not take anything: {self._trouble}"
+        return "ok", f"{self.counts.written} kept"
+
     def health(self) -> dict[str, Any]:
         """How the app is, for the console and the store."""
-        text = f"the store does not take anything: {self._trouble}" if self._trouble else f"{self.counts.written} kept"
+        status, text = self.how()
         return {
             "part": "storing",
-            "status": "slow" if self._trouble else "ok",
+            "status": status,
             "text": text,
             "at_ns": self._clock.now_ns(),
             "counts": {name: getattr(self.counts, name) for name in StoringCounts.__dataclass_fields__},
