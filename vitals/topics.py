@@ -1,4 +1,7 @@
-"""Every MQTT topic, Kafka topic and key. Built and parsed here only; shells that must agree meet here."""
+"""Every MQTT topic, Kafka topic and key. Built and parsed here only; shells that must agree meet here.
+
+What stands in InfluxDB is the table of `vitals.measurements`.
+"""
 
 from __future__ import annotations
 

@@ -16,7 +16,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("vitals", "models", "transport", "ingest", "stream_processors", "dashboards", "device_sim", "deploy")
 
-WORDS = {f"vitals.{name}" for name in ("signs", "reading", "faults", "topics", "hops", "log", "events", "detector")}
+WORDS = {
+    f"vitals.{name}"
+    for name in ("signs", "reading", "faults", "topics", "measurements", "hops", "log", "events", "detector")
+}
 WARD = {"vitals.ward", "vitals.ward_telling", "vitals.ward_closing"}
 
 # Room -> the rooms it may import beside itself (docs/architecture.md). `deploy` is the only one that knows them all.
@@ -55,6 +58,7 @@ NAMED_IN = {
     "fastapi": {"dashboards"},
     "starlette": {"dashboards"},
     "uvicorn": {"deploy"},
+    "influxdb_client": {"transport"},
     "iotcore": {"deploy"},
     "confluent_kafka": {"deploy"},
     "typer": {"deploy"},

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitals import topics
+from vitals import measurements, topics
 
 DEVICES = [
     ("teleward/v1/dev-1/bundle", "dev-1"),
@@ -79,3 +79,20 @@ def test_what_a_snapshot_goes_with_has_as_many_partitions_as_the_input():
     assert all(t.partitioned for t in (topics.INPUT, topics.SNAPSHOTS, topics.ALARMS, topics.FRAMES))
     assert not topics.INPUT.compacted, "offsets of the input must have no holes"
     assert topics.INPUT.retention_h > topics.SNAPSHOTS.retention_h, "the input outlives the oldest snapshot"
+
+
+def test_measurements_have_names_of_their_own_and_bounded_tags():
+    names = [measurement.name for measurement in measurements.MEASUREMENTS]
+    assert len(set(names)) == len(names)
+    # What only grows would make a series of every point.
+    grows = {"seq", "boot", "event_id", "alarm_id", "n", "offset", "body"}
+    for measurement in measurements.MEASUREMENTS:
+        assert not grows & set(measurement.tags)
+        assert not set(measurement.tags) & set(measurement.fields), "a name is a tag or a field, never both"
+        assert measurement.what
+        assert measurement.time
+
+
+def test_what_is_asked_in_influxql_names_its_policy():
+    assert measurements.VITALS.source == '"raw"."vitals"'
+    assert measurements.bucket(measurements.Policy.RAW) == "teleward/raw"
