@@ -59,6 +59,72 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     limit: float | None = None
 
 
+class Contribution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one kind of measurement does to a detector's score, found by leaving it out (occlusion).
+
+    Attributes:
+        what: In words: ``respiration``, ``blood pressure``, ``laboratory values``.
+        log_odds: Log-odds of the score with it less those without it; positive raises the score.
+        direction: The same in a word; ``neither`` below a twentieth.
+        value: Its newest value, of several (blood pressure) the first sign's; None where it never was measured.
+        unit: Of `value`, UCUM.
+        age_s: Seconds since it was last measured, at the end of the frame; None where it never was.
+        words: ``respiration 28 /min, 8 more than 6 h ago, raises the score``.
+    """
+
+    what: str
+    log_odds: float
+    direction: Literal["raises", "lowers", "neither"]
+    value: float | None = None
+    unit: str = ""
+    age_s: int | None = None
+    words: str
+
+
+class Clearing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One change that alone would take a detector's score below the level at which its rule returns.
+
+    Attributes:
+        what: The kind of measurement that would have to be otherwise.
+        value: What it would have to be; None where it is no number ("if it varied again").
+        unit: Of `value`, UCUM.
+        words: ``would fall below the threshold if respiration were 18 /min``.
+    """
+
+    what: str
+    value: float | None = None
+    unit: str = ""
+    words: str
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """A published score beside a detector's: its name, lower and upper bound (equal where nothing is missing)."""
+
+    name: str
+    low: float
+    high: float
+
+
+class Why(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a detector's score is what it is, for whoever answers its alarm.
+
+    Attributes:
+        summary: One sentence.
+        threshold: Score at or above which the rule holds.
+        contributions: The strongest first.
+        clears: What would clear it; empty where no single change would.
+        published: The published scores of the same frame.
+        trust: How far to trust it, in words.
+    """
+
+    summary: str
+    threshold: float
+    contributions: tuple[Contribution, ...] = ()
+    clears: tuple[Clearing, ...] = ()
+    published: tuple[Bounds, ...] = ()
+    trust: str = ""
+
+
 class ScoreEvidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A score that an event rests on.
 
@@ -69,6 +135,7 @@ class ScoreEvidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         high: Upper bound.
         missing: The measures that were missing or stale.
         parts: Contribution of each measure that contributed.
+        why: Of a detector's score, where an alarm was raised or got worse by it.
     """
 
     name: str
@@ -77,6 +144,7 @@ class ScoreEvidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     high: float
     missing: tuple[str, ...] = ()
     parts: dict[str, float] = {}
+    why: Why | None = None
 
 
 class AlarmEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
