@@ -162,6 +162,7 @@ ALARM_EVENTS: Final = Measurement(
         "kind": "physiological or technical",
         "priority": "low, medium, high: the alarm's, after this event",
         "event": "raised, returned, worsened, acknowledged ... (docs/alarms.md)",
+        "partition": "of the input topic; a patient's never changes",
     },
     {
         "event_id": (TEXT, "`alarm_id:n`"),
@@ -174,6 +175,7 @@ ALARM_EVENTS: Final = Measurement(
         "device": (TEXT, "which device a technical alarm is about; missing else"),
         "due_ns": (INTEGER, "when the next step falls due; missing where nothing is owed"),
         "delayed": (BOOLEAN, "whether we received its readings late"),
+        "since_raised_s": (FLOAT, "from the raising of the alarm to this event"),
         "to_alarm_s": (FLOAT, "from the measurement to the alarm, where its stamps tell"),
         "body": (TEXT, "the whole event, JSON"),
         "stamps": (TEXT, "when it passed each hop, JSON"),
@@ -202,6 +204,9 @@ ALARM_STATE: Final = Measurement(
         "worst_alarm_id": (TEXT, "the first in the order of `alarm_fold.worst_first`; missing where none is open"),
         "worst_rule": (TEXT, "its rule"),
         "worst_why": (TEXT, "why somebody should look, in words"),
+        "worst_measure": (INTEGER, "`Measure` it is about; missing where it is about no single one or none is open"),
+        "worst_value": (FLOAT, "the newest value or score of its reason; missing where there is none"),
+        "worst_limit": (FLOAT, "the limit that value passed; likewise"),
     },
     "how things stand for every watched patient, alarms or not, readings or not: no series vanishes while its patient "
     "is watched, and a pipeline that has stopped is a series that has stopped",
@@ -221,6 +226,7 @@ HOPS: Final = Measurement(
         "p50_ns": (FLOAT, "of these"),
         "p95_ns": (FLOAT, "of these"),
         "p99_ns": (FLOAT, "of these"),
+        "p999_ns": (FLOAT, "of these"),
         "max_ns": (INTEGER, "of these"),
         "histogram": (TEXT, "`hops.Histogram.to_bytes`, base64: differences of two give the time between them"),
     },
