@@ -92,7 +92,7 @@ class ConsoleFeed:
         async for record in reader:
             try:
                 self._take(record)
-            except (msgspec.DecodeError, FramesError, ValueError):
+            except (msgspec.DecodeError, FramesError, ValueError, RecursionError):
                 # One record that cannot be read must not take the page down; where it stands is said.
                 log.exception("%s, partition %d, offset %d cannot be shown", *_place(record))
 

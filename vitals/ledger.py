@@ -223,7 +223,7 @@ class Ledger:
         ledger = cls()
         try:
             ledger._state = _decoder.decode(data)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise LedgerError(f"not a ledger: {error}") from error
         if ledger._state.version != VERSION:
             raise LedgerError(f"ledger version is {ledger._state.version}, this reader knows {VERSION}")

@@ -84,5 +84,5 @@ def decode(data: bytes) -> Quarantined:
     """
     try:
         return _decoder.decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise QuarantineError(f"not a record of the quarantine topic: {error}") from error

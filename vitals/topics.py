@@ -66,8 +66,9 @@ ALARMS: Final = KafkaTopic("teleward.alarms", True, False, 365 * 24, "alarm even
 SNAPSHOTS: Final = KafkaTopic("teleward.snapshots", True, False, 2 * 24, "ward state in shards, manifest last")
 DEADLETTER: Final = KafkaTopic("teleward.deadletter", False, False, 30 * 24, "input records that could not be read")
 HEALTH: Final = KafkaTopic("teleward.health", False, False, 2 * 24, "what the parts say of themselves")
+DUTY: Final = KafkaTopic("teleward.duty", False, True, 0, "who has the pager, and what became of messages: newest")
 
-ALL: Final = (INPUT, REGISTRY, QUARANTINE, FRAMES, ALARMS, SNAPSHOTS, DEADLETTER, HEALTH)
+ALL: Final = (INPUT, REGISTRY, QUARANTINE, FRAMES, ALARMS, SNAPSHOTS, DEADLETTER, HEALTH, DUTY)
 
 PARTITIONS: Final = 4  # default of every stack; a patient's partition never changes while a topic lives
 

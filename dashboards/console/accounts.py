@@ -87,7 +87,7 @@ def read_accounts(path: Path) -> list[Account]:
         accounts = msgspec.json.decode(path.read_bytes(), type=_File).accounts
     except OSError as error:
         raise AccountsError(f"{path}: {error.strerror}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise AccountsError(f"{path}: {error}") from error
     seen: set[str] = set()
     for account in accounts:

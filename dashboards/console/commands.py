@@ -76,7 +76,7 @@ def read(body: bytes, state: ConsoleState, by: str, now_ns: int) -> Command | Re
     """
     try:
         wish = msgspec.json.decode(body, type=Wish)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         return Refusal(422, f"Not a command: {error}")
     if not _ID.fullmatch(wish.command_id):
         return Refusal(422, "Not a command: command_id must be 8 to 64 letters, digits or dashes")

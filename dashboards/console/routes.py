@@ -119,7 +119,7 @@ def _signing_in(app: FastAPI, console: Console) -> None:
     async def sign_in(request: Request) -> Response:
         try:
             tried = msgspec.json.decode(await web.body(request), type=_SignIn)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             return web.answer({"detail": "Name and password are needed."}, 422)
         where = web.address(request)
         wait_s = console.throttle.wait_s(tried.name, where)
@@ -216,7 +216,7 @@ def _doing(app: FastAPI, console: Console) -> None:
         arrived_ns = console.clock.now_ns()
         try:
             told = msgspec.json.decode(await web.body(request), type=_Shown)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             return web.answer({"detail": str(error)}, 422)
         known = 0
         for event in told.events:
