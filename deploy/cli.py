@@ -14,12 +14,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console as Terminal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from device_sim import DeviceConflictError, ScenarioError
-from models.artifact import ArtifactError
-from vitals.recording import RecordingError
+from deploy.cli_common import Json, PromiseBrokenError, end, err, quietly
+from deploy.cli_stack import register
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,24 +25,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="Remote patient monitoring as a stream. Research software, not a medical device.",
 )
-_err = Terminal(stderr=True, highlight=False)
-Json = Annotated[bool, typer.Option("--json", help="End with one JSON object on the last line.")]
-
-
-class PromiseBrokenError(Exception):
-    """A command did all its work, and what it promises does not hold; the text says what."""
-
-
-def _quietly(line: str) -> None:
-    _err.print(line, markup=False)
-
-
-def _end(result: dict[str, Any], *, as_json: bool, show: Callable[[dict[str, Any]], None]) -> None:
-    """Print a result for people or for programs."""
-    if as_json:
-        print(json.dumps(result, separators=(",", ":")))
-    else:
-        show(result)
+register(app)
 
 
 @app.command()
@@ -65,8 +46,8 @@ def demo(
     from deploy.demo_show import show_summary
 
     settings = DemoSettings(scenario, recording, speed, seed, minutes, headless, host, port, truth)
-    result = asyncio.run(run_demo(settings, _quietly))
-    _end(result, as_json=as_json, show=show_summary)
+    result = asyncio.run(run_demo(settings, quietly))
+    end(result, as_json=as_json, show=show_summary)
     if result["promise"]:
         raise PromiseBrokenError(result["promise"])
 
@@ -93,7 +74,7 @@ def replay(
             progress.update(task, completed=done, total=of)
 
         result = run_replay(ReplaySettings(recording, through == "stream", factor, alarms, patients), on_progress)
-    _end(result, as_json=as_json, show=_show_replay)
+    end(result, as_json=as_json, show=_show_replay)
 
 
 def _show_replay(result: dict[str, Any]) -> None:
@@ -115,13 +96,20 @@ def simulate(
     seed: Annotated[int | None, typer.Option(help="Of all chance.")] = None,
     minutes: Annotated[float | None, typer.Option(help="End after so many minutes of the wall.")] = None,
     truth: Annotated[Path | None, typer.Option(help="File for what really happened.")] = None,
+    user: Annotated[str, typer.Option(help="A player's account, where the broker wants one.")] = "",
+    password_file: Annotated[Path | None, typer.Option(help="Its password.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="The authority to trust, where the broker wants TLS.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Devices only, against any MQTT broker."""
+    """Devices only, against any MQTT broker. Follows TELEWARD_CLOCK, the clock of a stack that runs faster."""
+    from deploy.parts.environment import CLOCK
     from deploy.simulating import SimulateSettings, run_simulate
 
-    result = asyncio.run(run_simulate(SimulateSettings(scenario, mqtt, kafka, speed, seed, minutes, truth), _quietly))
-    _end(result, as_json=as_json, show=lambda r: print(json.dumps(r, indent=2)))
+    password = None if password_file is None else password_file.read_text(encoding="utf-8").strip()
+    clock = "" if speed else os.environ.get(CLOCK, "")
+    settings = SimulateSettings(scenario, mqtt, kafka, speed, seed, minutes, truth, user, password, ca, clock)
+    result = asyncio.run(run_simulate(settings, quietly))
+    end(result, as_json=as_json, show=lambda r: print(json.dumps(r, indent=2)))
 
 
 @app.command()
@@ -137,9 +125,7 @@ def score(
     if which not in {"news2", "sepsis", "anomaly"}:
         raise typer.BadParameter(f"{which!r} is no score; it is news2, sepsis or anomaly")
     result = run_score(which, recording, out)  # type: ignore[arg-type]  # checked above
-    _end(
-        result, as_json=as_json, show=lambda r: print(f"{r['rows']} rows, {r['assessable']} assessable, in {r['out']}")
-    )
+    end(result, as_json=as_json, show=lambda r: print(f"{r['rows']} rows, {r['assessable']} assessable, in {r['out']}"))
 
 
 @app.command()
@@ -158,9 +144,9 @@ def train(
     from deploy.learning import run_train
 
     result = run_train(
-        which, data, out, labs=labs, hourly=hourly, folds=folds, patients=patients, threads=threads, say=_quietly
+        which, data, out, labs=labs, hourly=hourly, folds=folds, patients=patients, threads=threads, say=quietly
     )
-    _end(result, as_json=as_json, show=lambda r: print(json.dumps(r, indent=2)))
+    end(result, as_json=as_json, show=lambda r: print(json.dumps(r, indent=2)))
 
 
 @app.command()
@@ -175,21 +161,8 @@ def evaluate(
     """Evaluate an artifact beside its controls: one HTML page, and all numbers as JSON (needs torch)."""
     from deploy.learning import run_evaluate
 
-    result = run_evaluate(artifact, data, out, split=split, hospital=hospital, say=_quietly)
-    _end(result, as_json=as_json, show=lambda r: print(f"report in {out}: {', '.join(r)}"))
-
-
-@app.command()
-def run(
-    part: Annotated[str, typer.Argument(help="bridge, monitoring, storing or console.")],
-) -> None:
-    """One part of a ward in this process, told by its environment; `teleward up` starts and watches them all."""
-    from deploy.parts.part import PARTS, run_part, speak
-
-    if part not in PARTS:
-        raise typer.BadParameter(f"{part!r} is no part; it is one of {', '.join(PARTS)}")
-    speak()
-    asyncio.run(run_part(part, os.environ))
+    result = run_evaluate(artifact, data, out, split=split, hospital=hospital, say=quietly)
+    end(result, as_json=as_json, show=lambda r: print(f"report in {out}: {', '.join(r)}"))
 
 
 data_app = typer.Typer(no_args_is_help=True, help="Fetch published recordings from where they are published.")
@@ -211,8 +184,8 @@ def physionet2019(
         def on_progress(done: int, of: int) -> None:
             progress.update(task, completed=done, total=of)
 
-        result = fetch_physionet2019(out, base, on_progress, _quietly)
-    _end(result, as_json=as_json, show=show_fetched)
+        result = fetch_physionet2019(out, base, on_progress, quietly)
+    end(result, as_json=as_json, show=show_fetched)
 
 
 @app.command()
@@ -225,7 +198,7 @@ def ledger(
     from deploy.ledger import read_ledger, show_ledger
 
     result = read_ledger(store, truth)
-    _end(result, as_json=as_json, show=show_ledger)
+    end(result, as_json=as_json, show=show_ledger)
     if result["remainder"] or result["missing"]:
         first = result["open"][0]
         raise PromiseBrokenError(
@@ -277,13 +250,13 @@ app.command("discharge")(_enrolment("discharged", "Watch a patient no longer; op
 
 
 def _said(record: dict[str, Any], *, as_json: bool) -> None:
-    _end(record, as_json=as_json, show=lambda r: print(f"said: {json.dumps(r)}"))
+    end(record, as_json=as_json, show=lambda r: print(f"said: {json.dumps(r)}"))
 
 
 def _progress() -> Progress:
     return Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=_err, transient=True,
+        console=err, transient=True,
     )  # fmt: skip
 
 
@@ -299,36 +272,65 @@ def _positive(text: str, name: str) -> float:
 
 def main() -> None:
     """Run a command; what goes wrong ends in a sentence that says what to do."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if not isinstance(error, _told()):
+            raise
+        err.print(f"teleward: {error}", style="bold red", markup=False)
+        sys.exit(1)
+
+
+def _told() -> tuple[type[Exception], ...]:
+    """Errors whose text is for people; looked for only when something went wrong, so that commands start quickly."""
+    from dashboards.console import SettingsError
+    from dashboards.console.accounts import AccountsError
+    from deploy.brokers.certificates import CertificateError
+    from deploy.devices import AccountError
     from deploy.embedded import EmbeddedBrokerError
     from deploy.fetching import FetchError
+    from deploy.kafka_topics import TopicsError
     from deploy.learning import LearningError
+    from deploy.native.process import ServerError
+    from deploy.page import PageError
     from deploy.parts.environment import SettingError
     from deploy.parts.part import PartFailedError
+    from deploy.parts.process import PartStartError
     from deploy.registry import RegistryError
+    from deploy.up.compose import ComposeError
+    from deploy.up.native import UpError
     from deploy.ward_process import WardFailedError
+    from device_sim import DeviceConflictError, ScenarioError
+    from models.artifact import ArtifactError
+    from vitals.recording import RecordingError
 
-    known = (
-        DeviceConflictError,
+    return (
+        AccountError,
+        AccountsError,
         ArtifactError,
+        CertificateError,
+        ComposeError,
+        DeviceConflictError,
         EmbeddedBrokerError,
         FetchError,
         LearningError,
+        PageError,
         PartFailedError,
+        PartStartError,
         PromiseBrokenError,
         RecordingError,
         RegistryError,
         ScenarioError,
+        ServerError,
         SettingError,
+        SettingsError,
+        TopicsError,
+        UpError,
         WardFailedError,
         OSError,
     )
-    try:
-        app()
-    except known as error:
-        _err.print(f"teleward: {error}", style="bold red", markup=False)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ class Accounts:
         with self._changing() as users:
             if users.pop(name, None) is None:
                 raise AccountError(f"there is no user {name!r}")
-            self._own(name).unlink(missing_ok=True)
+            self.own_file(name).unlink(missing_ok=True)
 
     def own(self, name: str, role: Role) -> str:
         """The password of one of our own parts, made when it is first asked for and kept.
@@ -110,7 +110,7 @@ class Accounts:
         Raises:
             AccountError: If the name belongs to a user of another role.
         """
-        kept = self._own(name)
+        kept = self.own_file(name)
         if kept.exists() and self.users().get(name) is role:
             return kept.read_text(encoding="utf-8")
         password = self.add(name, role, renew=True)
@@ -123,7 +123,8 @@ class Accounts:
         with self._changing():
             pass
 
-    def _own(self, name: str) -> Path:
+    def own_file(self, name: str) -> Path:
+        """Where the password of one of our own parts is kept."""
         return self.folder / "own" / name
 
     def _read(self) -> dict[str, _User]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
+import ssl
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from deploy.clock import WardClock
+from deploy.parts.environment import CLOCK, PULSE, Environment
+from deploy.parts.pulse import Pulse
 from deploy.ward_process import say as say_record
 from device_sim import Simulation, load, plan
 from transport.kafka import KafkaSettings, make_producer
@@ -29,6 +33,10 @@ class SimulateSettings:
         seed: Of all chance.
         minutes: Of the wall; None: to the scenario's end or Ctrl-C.
         truth: File for what really happened.
+        user: At the broker, and the name of the session; a broker with accounts wants a player's.
+        password: Of that user.
+        tls: The authority to trust, where the broker wants TLS.
+        clock: Ward time of a stack that runs faster than the wall, as ``TELEWARD_CLOCK`` says it; "" for the wall's.
     """
 
     scenario: str
@@ -38,6 +46,10 @@ class SimulateSettings:
     seed: int | None = None
     minutes: float | None = None
     truth: Path | None = None
+    user: str = ""
+    password: str | None = None
+    tls: Path | None = None
+    clock: str = ""
 
 
 async def run_simulate(settings: SimulateSettings, say: Callable[[str], None]) -> dict[str, Any]:
@@ -50,7 +62,7 @@ async def run_simulate(settings: SimulateSettings, say: Callable[[str], None]) -
     host, _, port = settings.mqtt.rpartition(":")
     if not host or not port.isdigit():
         raise OSError(f"--mqtt is {settings.mqtt!r}; it takes host:port, such as 127.0.0.1:1883")
-    clock = WardClock(settings.speed or 1.0)
+    clock = Environment({CLOCK: settings.clock}).clock() if settings.clock else WardClock(settings.speed or 1.0)
     planned = plan(load(settings.scenario, settings.seed), clock.now_ns())
     if settings.kafka is not None:
         producer = make_producer(KafkaSettings(settings.kafka))
@@ -58,7 +70,17 @@ async def run_simulate(settings: SimulateSettings, say: Callable[[str], None]) -
         for record in planned.records:
             await say_record(producer, record)
         await producer.stop()
-    async with MqttClient(MqttSettings("simulator", host=host, port=int(port), max_in_flight=200)) as client:
+    broker = MqttSettings(
+        settings.user or "simulator",
+        host=host,
+        port=int(port),
+        username=settings.user or None,
+        password=settings.password,
+        tls=ssl.create_default_context(cafile=settings.tls) if settings.tls else None,
+        session_expiry_s=0,
+        max_in_flight=200,
+    )
+    async with MqttClient(broker) as client:
         say(f"connecting to {settings.mqtt}")
         await client.until_connected()
         simulation = Simulation(planned, client, clock, settings.truth)
@@ -67,9 +89,11 @@ async def run_simulate(settings: SimulateSettings, say: Callable[[str], None]) -
             loop.add_signal_handler(name, simulation.stop)
         say(f"{len(planned.devices)} devices publish at {clock.speed:g} x time; Ctrl-C ends it")
         running = asyncio.create_task(simulation.run())
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(None if settings.minutes is None else settings.minutes * 60):
-                await asyncio.shield(running)
-        simulation.stop()
-        await running
+        words = f"{len(planned.devices)} devices publish"
+        async with Pulse(os.environ.get(PULSE, ""), lambda: ("ok", words)):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if settings.minutes is None else settings.minutes * 60):
+                    await asyncio.shield(running)
+            simulation.stop()
+            await running
     return asdict(simulation.progress)

@@ -49,6 +49,7 @@ class WardProcessSettings:
         ticks: ``clock`` for devices that live in ward time, ``marks`` for a replay.
         console: The page's settings; None runs without a page.
         ticks_per_s: Most ticks a second of the wall.
+        mqtt_port: Of the MQTT listener; 0 takes a free one.
         fetch_max_wait_ms: Of every Kafka consumer; the embedded cluster sleeps all of it on an empty fetch.
     """
 
@@ -58,6 +59,7 @@ class WardProcessSettings:
     console: ConsoleSettings | None = None
     fetch_max_wait_ms: int = 10
     ticks_per_s: float = 20.0
+    mqtt_port: int = 0
 
 
 class WardFailedError(RuntimeError):
@@ -117,7 +119,9 @@ class WardProcess:
     async def _start(self) -> None:
         settings, partitions = self.settings, self.settings.partitions
         wanted = {topic.name: partitions if topic.partitioned else 1 for topic in topics.ALL}
-        self.stack = await self._exit.enter_async_context(EmbeddedStack(EmbeddedSettings(topics=wanted)))
+        self.stack = await self._exit.enter_async_context(
+            EmbeddedStack(EmbeddedSettings(topics=wanted, mqtt_port=settings.mqtt_port))
+        )
         quiet_aiokafka()
         kafka = KafkaSettings(self.stack.bootstrap, fetch_max_wait_ms=settings.fetch_max_wait_ms)
         await self._say(kafka)

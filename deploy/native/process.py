@@ -17,7 +17,7 @@ from typing import Final, Self
 
 LOOPBACK: Final = "127.0.0.1"
 
-_LEASH: Final = Path(__file__).with_name("leash.py")
+LEASH: Final = Path(__file__).with_name("leash.py")
 _LOOK_S: Final = 0.02
 _PORT_TRIES: Final = 5
 _LAST_WORDS: Final = 1500
@@ -102,7 +102,7 @@ class Server(ABC):
         process.send_signal(signal.SIGTERM)  # does nothing if it has ended
         try:
             async with asyncio.timeout(self._stop_timeout_s):
-                await _until_ended(process)
+                await until_ended(process)
         except TimeoutError:
             await self.kill()
 
@@ -110,7 +110,7 @@ class Server(ABC):
         """End it as a crash does (SIGKILL), and wait until it is gone."""
         if self._process is not None:
             self._process.kill()
-            await _until_ended(self._process)
+            await until_ended(self._process)
 
     async def restart(self) -> None:
         """`stop`, then `start`: same port, same data. After a `kill` just `start` it."""
@@ -121,7 +121,7 @@ class Server(ABC):
         """Wait until it ends, by whatever; its exit status. For whoever watches it."""
         if self._process is None:
             raise ServerError(f"{self.name} was not started")
-        return await _until_ended(self._process)
+        return await until_ended(self._process)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -150,7 +150,7 @@ class Server(ABC):
         log_begins = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self._process = process = subprocess.Popen(  # noqa: ASYNC220 - a fork takes a millisecond, and see the class
-                [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *command],
+                [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), *command],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=self.folder,
                 env={**os.environ, **self._environment()},
                 start_new_session=True,  # Ctrl-C is for the ward, which stops its servers last
@@ -168,8 +168,8 @@ class Server(ABC):
             process.kill()
             raise
         process.kill()
-        await _until_ended(process)
-        raise ServerError(f"{self.name} {words} on {LOOPBACK}:{port}: {_tail(self.log, log_begins)}")
+        await until_ended(process)
+        raise ServerError(f"{self.name} {words} on {LOOPBACK}:{port}: {last_words(self.log, log_begins)}")
 
     async def _up(self, port: int) -> bool:
         try:
@@ -178,7 +178,8 @@ class Server(ABC):
             return False
 
 
-async def _until_ended(process: subprocess.Popen[bytes]) -> int:
+async def until_ended(process: subprocess.Popen[bytes]) -> int:
+    """Wait until a process has ended; its exit status."""
     # Looked for, not waited for in a thread: such a thread can't be called off, and the process would wait for it.
     pause_s = _LOOK_S / 4
     while (status := process.poll()) is None:
@@ -205,7 +206,8 @@ def _taken(port: int) -> bool:
     return False
 
 
-def _tail(log: Path, begins: int) -> str:
+def last_words(log: Path, begins: int) -> str:
+    """The end of what a log holds from a byte on."""
     with log.open("rb") as file:
         file.seek(begins)
         text = file.read().decode(errors="replace").strip()

@@ -18,6 +18,7 @@ import msgspec
 
 EVERY_S: Final = 2.0
 SILENT_AFTER_S: Final = 10.0
+HUNG_AFTER_S: Final = 60.0  # longer than any pause of a loop that is only busy: reading 80 MB of state takes seconds
 
 
 class Beat(msgspec.Struct, frozen=True):
@@ -74,6 +75,14 @@ class Pulse:
         with contextlib.suppress(OSError):  # a full disk ends no part; its missing pulse is seen
             fresh.write_bytes(msgspec.json.encode(Beat(os.getpid(), time.monotonic(), *self._how())))
             fresh.replace(path)
+
+
+def silent_s(path: Path) -> float | None:
+    """Seconds since the last beat; None where there is none to be read."""
+    try:
+        return time.monotonic() - msgspec.json.decode(path.read_bytes(), type=Beat).at_s
+    except (OSError, ValueError):
+        return None
 
 
 def feel(path: Path) -> str:

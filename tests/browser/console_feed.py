@@ -341,7 +341,7 @@ class Served:
         )
         self.server = uvicorn.Server(config)
         serving = asyncio.create_task(self.server.serve())
-        while not self.server.started and not serving.done():  # noqa: ASYNC110  # uvicorn has no event for it
+        while not self.server.started and not serving.done():  # uvicorn has no event for it
             await asyncio.sleep(0.01)
         self.port = self.server.servers[0].sockets[0].getsockname()[1]
         self._ready.set()

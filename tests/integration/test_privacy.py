@@ -124,7 +124,7 @@ async def test_what_cannot_be_read_or_kept_is_not_quoted_in_the_logs(listening, 
             for value in (NAMES[0].encode(), json.dumps({"patient": NAMES[0], "value": SPO2}).encode()):
                 await producer.send_and_wait(topic.name, value, partition=0)
         await judge.ready.wait()
-        while judge.positions.get(0) != len(garbage) or store.settled(topics.HEALTH.name, 0) is None:  # noqa: ASYNC110
+        while judge.positions.get(0) != len(garbage) or store.settled(topics.HEALTH.name, 0) is None:
             await asyncio.sleep(0.01)
     finally:
         await asyncio.gather(judge.stop(), keep.stop())

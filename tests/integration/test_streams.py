@@ -125,7 +125,7 @@ async def kill(app: Monitoring) -> None:
 
 async def until(holds: Callable[[], Any]) -> None:
     """Wait for what other tasks of this loop bring about; the test's own time limit ends it."""
-    while not holds():  # noqa: ASYNC110  # no event tells of it
+    while not holds():  # no event tells of it
         await asyncio.sleep(0.005)
 
 

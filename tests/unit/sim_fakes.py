@@ -69,5 +69,5 @@ class FakeBroker:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let others run until something has come about."""
-    while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
+    while not condition():
         await asyncio.sleep(0)

@@ -10,13 +10,28 @@ from pathlib import Path
 
 import pytest
 import typer.main
+from rich.console import Console as Terminal
 from typer.testing import CliRunner
 
 from deploy import cli
 from deploy.cli import app
 
 COMMANDS = sorted(typer.main.get_command(app).commands)
-PROMISED = {"demo", "replay", "simulate", "ledger", "score", "train", "evaluate", "bind", "admit", "pause", "discharge"}
+PROMISED = {
+    "up",
+    "doctor",
+    "demo",
+    "replay",
+    "simulate",
+    "ledger",
+    "score",
+    "train",
+    "evaluate",
+    "bind",
+    "admit",
+    "pause",
+    "discharge",
+}
 
 
 class Said:
@@ -32,7 +47,7 @@ def teleward(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
     def run(*words: str) -> Said:
         monkeypatch.setattr(sys, "argv", ["teleward", *words])
-        monkeypatch.setattr(cli, "_err", cli.Terminal(stderr=True, highlight=False, width=500))
+        monkeypatch.setattr(cli, "err", Terminal(stderr=True, highlight=False, width=500))
         monkeypatch.setenv("COLUMNS", "500")
         code = 0
         try:

@@ -1,0 +1,1 @@
+"""``teleward up``: the parts of a stack, started, watched and stopped together."""
