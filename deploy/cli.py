@@ -39,13 +39,17 @@ def demo(
     host: Annotated[str, typer.Option(help="Where the page is served.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes any free one.")] = 8080,
     truth: Annotated[Path | None, typer.Option(help="File for what really happened (stories, faults).")] = None,
+    page_to: Annotated[list[str] | None, typer.Option(help="Page at this Apprise address; json://host:port.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="New folder in which store, pages and audit stay.")] = None,
     as_json: Json = False,
 ) -> None:
     """The whole ward in one process on the embedded stack: devices, brokers, bridge, judges, store, page."""
     from deploy.demo import DemoSettings, run_demo
     from deploy.demo_show import show_summary
 
-    settings = DemoSettings(scenario, recording, speed, seed, minutes, headless, host, port, truth)
+    settings = DemoSettings(
+        scenario, recording, speed, seed, minutes, headless, host, port, truth, tuple(page_to or ()), keep
+    )
     result = asyncio.run(run_demo(settings, quietly))
     end(result, as_json=as_json, show=show_summary)
     if result["promise"]:
@@ -295,6 +299,7 @@ def _told() -> tuple[type[Exception], ...]:
     from deploy.learning import LearningError
     from deploy.native.process import ServerError
     from deploy.page import PageError
+    from deploy.paging import PagingError
     from deploy.parts.environment import SettingError
     from deploy.parts.part import PartFailedError
     from deploy.parts.process import PartStartError
@@ -317,6 +322,7 @@ def _told() -> tuple[type[Exception], ...]:
         FetchError,
         LearningError,
         PageError,
+        PagingError,
         PartFailedError,
         PartStartError,
         PromiseBrokenError,

@@ -15,9 +15,11 @@ from typing import Any
 from dashboards.console import ConsoleSettings
 from deploy.clock import WardClock
 from deploy.demo_summary import closing_summary
+from deploy.paging import PagingError, PagingSettings, demo_paging
 from deploy.ward_process import Senders, WardProcess, WardProcessSettings
 from device_sim import Player, Simulation, Truth, load, plan, records_of
 from device_sim.scenario import Plan
+from transport.kafka import KafkaSettings
 from transport.recordings import open_recording
 from vitals.ledger import Account
 from vitals.recording import Recording
@@ -40,6 +42,8 @@ class DemoSettings:
         host: Where the page is served.
         port: Likewise; 0 takes a free one.
         truth: File for what really happened; None keeps it in memory.
+        page_to: Apprise addresses that whoever is on call is paged at.
+        keep: Folder for store, pages and audit, which then stay; None: they go with the demo.
     """
 
     scenario: str = "demo"
@@ -51,6 +55,8 @@ class DemoSettings:
     host: str = "127.0.0.1"
     port: int = 8080
     truth: Path | None = None
+    page_to: tuple[str, ...] = ()
+    keep: Path | None = None
 
 
 Say = Callable[[str], None]
@@ -118,7 +124,8 @@ async def run_demo(settings: DemoSettings, say: Say) -> dict[str, Any]:
         page = None
         if not settings.headless:
             page = ConsoleSettings(host=settings.host, port=settings.port, title="Demo ward", volatile=True)
-        process = WardProcess(_made_of(Path(folder) / "ward.sqlite", page), clock, cast.said)
+        kept = _folder(settings.keep, Path(folder))
+        process = WardProcess(_made_of(kept, page, settings.page_to), clock, cast.said)
         async with process as ward:
             _greet(settings, cast, ward, time.monotonic() - began, say)
             senders = await ward.publisher()
@@ -143,7 +150,11 @@ def _greet(settings: DemoSettings, cast: _Cast, ward: WardProcess, took_s: float
         say(f"\n  page      {ward.page}")
         say("  user      demo")
         say(f"  password  {password}\n")
-        say("Ctrl-C ends it")
+    ways = ", ".join(address.partition(":")[0] for address in settings.page_to)
+    say(f"pages go to {ways + ', ' if ways else ''}the page and a file; 'demo' is on call")
+    if settings.keep is not None:
+        say(f"store, pages and audit stay in {settings.keep}")
+    say("Ctrl-C ends it")
 
 
 def _play(
@@ -174,9 +185,27 @@ async def _until_over(
         playing.result()
 
 
-def _made_of(store_file: Path, page: ConsoleSettings | None) -> WardProcessSettings:
+def _made_of(folder: Path, page: ConsoleSettings | None, page_to: tuple[str, ...]) -> WardProcessSettings:
     """One partition: more of them share work between workers, and here there is one process."""
-    return WardProcessSettings(store_file, partitions=1, ticks_per_s=10, console=page)
+
+    def paging(kafka: KafkaSettings, address: str) -> PagingSettings:
+        return demo_paging(kafka, folder, address, page_to)
+
+    return WardProcessSettings(folder / "ward.sqlite", partitions=1, ticks_per_s=10, console=page, paging=paging)
+
+
+def _folder(wanted: Path | None, otherwise: Path) -> Path:
+    """Where everything is written; a fresh one, for what a volatile cluster numbered another one numbers anew.
+
+    Raises:
+        PagingError: If something stands there.
+    """
+    if wanted is None:
+        return otherwise
+    if wanted.exists() and (not wanted.is_dir() or any(wanted.iterdir())):
+        raise PagingError(f"--keep {wanted} is not an empty folder; name a new one")
+    wanted.mkdir(parents=True, exist_ok=True)
+    return wanted
 
 
 async def _end(cast: _Cast, playing: asyncio.Task[Any], ward: WardProcess, senders: Senders, clock: WardClock) -> str:

@@ -15,6 +15,7 @@ from deploy.clock import WardClock
 from deploy.ward_process import WardProcess
 from device_sim import Raised, Truth
 from device_sim.scenario import Plan
+from vitals import topics
 from vitals.digest import digest
 from vitals.events import PRIORITY_RANK, AlarmEvent, Kind, Priority
 from vitals.hops import Histogram
@@ -82,7 +83,7 @@ async def closing_summary(
     wall_s: float,
 ) -> dict[str, Any]:
     """The JSON object that a run ends with; ``promise`` says what did not hold, "" where everything did."""
-    events = ward.alarms.events
+    events = [event for event in ward.alarms.events if topics.clinical(event.patient)]
     ledger = ledger_summary(await asyncio.to_thread(ward.store.ledger), accounts)
     counts = await asyncio.to_thread(ward.store.counts)
     broken = []

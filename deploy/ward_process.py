@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -21,6 +21,7 @@ from deploy.clock import WardClock
 from deploy.detectors import make_ward
 from deploy.embedded import EmbeddedSettings, EmbeddedStack
 from deploy.page import Page, PageError
+from deploy.paging import PagerPart, PagingSettings
 from ingest.bridge import Bridge
 from ingest.settings import BridgeSettings
 from stream_processors.monitoring import Monitoring
@@ -48,6 +49,7 @@ class WardProcessSettings:
         partitions: Of the input topic.
         ticks: ``clock`` for devices that live in ward time, ``marks`` for a replay.
         console: The page's settings; None runs without a page.
+        paging: What the pager is made of, given Kafka and the page's address ("" without one); None runs without it.
         ticks_per_s: Most ticks a second of the wall.
         mqtt_port: Of the MQTT listener; 0 takes a free one.
         fetch_max_wait_ms: Of every Kafka consumer; the embedded cluster sleeps all of it on an empty fetch.
@@ -57,6 +59,7 @@ class WardProcessSettings:
     partitions: int = topics.PARTITIONS
     ticks: Literal["clock", "marks"] = "clock"
     console: ConsoleSettings | None = None
+    paging: Callable[[KafkaSettings, str], PagingSettings] | None = None
     fetch_max_wait_ms: int = 10
     ticks_per_s: float = 20.0
     mqtt_port: int = 0
@@ -88,6 +91,7 @@ class WardProcess:
     alarms: AlarmWatch = field(init=False)
     console: Console | None = field(init=False, default=None)
     page: str = field(init=False, default="")
+    pager: PagerPart | None = field(init=False, default=None)
     _exit: AsyncExitStack = field(init=False)
 
     async def __aenter__(self) -> Self:
@@ -150,6 +154,11 @@ class WardProcess:
         self._exit.push_async_callback(self.alarms.stop)
         if settings.console is not None:
             await self._start_console(kafka, settings.console)
+        if settings.paging is not None:
+            # Nothing in it is in a hurry of milliseconds, and each idle consumer costs.
+            made_of = settings.paging(replace(kafka, fetch_max_wait_ms=50), self.page)
+            self.pager = await self._exit.enter_async_context(PagerPart(made_of, self.clock))
+            self._watch("pager", self.pager.wait())
         async with asyncio.timeout(30):
             await asyncio.gather(self.bridge.until_ready(), self.monitoring.ready.wait(), self.storing.ready.wait())
 

@@ -393,6 +393,7 @@ class Monitoring:
             "status": status,
             "text": text,
             "at_ns": self._clock.now_ns(),
+            "judged_ns": self.now_ns(),
             "counts": {name: getattr(self.counts, name) for name in MonitoringCounts.__dataclass_fields__},
             "hops": {hop.value: histogram.to_bytes().hex() for hop, histogram in self.hops.items()},
             "fetched": fetched,

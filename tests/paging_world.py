@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 
@@ -13,6 +13,8 @@ from stream_processors.paging.rota import Channel, Person, Rota, Shift, Team
 from stream_processors.paging.state import Decision, Happened, Input, PagerState, Send, Tick
 from vitals.alarm import Alarm, Due, Raise, Return
 from vitals.alarm import step as alarm_step
+from vitals.answers import Ask, Shown, Told
+from vitals.audit import Entry
 from vitals.events import AlarmEvent
 from vitals.log import Command
 from vitals.rules import RULES
@@ -131,6 +133,44 @@ class Scene:
             out += self.events(self.ward.tick(self.now_ns))
             out += self.say(Tick())
         return out
+
+
+class Outlets:
+    """Keeps what the pager writes in Kafka; `obey` is told of commands for the ward."""
+
+    def __init__(self, obey: Callable[[Command], Awaitable[None]] | None = None) -> None:
+        self.commands: list[Command] = []
+        self.events: list[AlarmEvent] = []
+        self.told: list[Told] = []
+        self.shown: list[Shown] = []
+        self.entries: list[Entry] = []
+        self.health: dict[str, object] = {}
+        self._obey = obey
+
+    async def order(self, command: Command) -> None:
+        self.commands.append(command)
+        if self._obey is not None:
+            await self._obey(command)
+
+    async def publish(self, event: AlarmEvent) -> None:
+        self.events.append(event)
+
+    async def tell(self, told: Told) -> None:
+        self.told.append(told)
+
+    async def show(self, shown: Shown) -> None:
+        self.shown.append(shown)
+
+    async def record(self, entry: Entry) -> None:
+        self.entries.append(entry)
+
+    async def say(self, health: dict[str, object]) -> None:
+        self.health = health
+
+
+def ask(token: str, at_ns: int, *, use: bool = True, **more: object) -> Ask:
+    """A link opened or used by whoever serves the page."""
+    return Ask(ask_id=f"{token[:24]}{use}", token=token, use=use, at_ns=at_ns, **more)  # type: ignore[arg-type]
 
 
 def sends(decisions: Iterable[Decision], kind: str = "page") -> list[Send]:

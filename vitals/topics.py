@@ -13,6 +13,18 @@ from typing import Final
 DEVICE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 PATIENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
+OWN: Final = "teleward"
+"""Stands in the patient's place of alarms about ourselves: a person who can't be reached, a pipeline that stands."""
+SYNTHETIC: Final = "teleward-test"
+"""The patient who is nobody: pushed through everything to see that it works, and left out of every clinical count."""
+SYNTHETIC_DEVICE: Final = "teleward-test-1"
+
+
+def clinical(patient: str) -> bool:
+    """Whether a name is a patient's: neither ourselves nor the one who is nobody."""
+    return patient not in {OWN, SYNTHETIC}
+
+
 # MQTT. The device's id is its user name and a level of its topic, so that the broker can hold it to its own.
 MQTT_ROOT: Final = "teleward/v1"
 MQTT_BUNDLES: Final = f"{MQTT_ROOT}/+/bundle"
@@ -67,8 +79,22 @@ SNAPSHOTS: Final = KafkaTopic("teleward.snapshots", True, False, 2 * 24, "ward s
 DEADLETTER: Final = KafkaTopic("teleward.deadletter", False, False, 30 * 24, "input records that could not be read")
 HEALTH: Final = KafkaTopic("teleward.health", False, False, 2 * 24, "what the parts say of themselves")
 DUTY: Final = KafkaTopic("teleward.duty", False, True, 0, "who has the pager, and what became of messages: newest")
+ANSWERS: Final = KafkaTopic("teleward.answers", False, False, 2 * 24, "links that were used, and what came of it")
+AUDIT: Final = KafkaTopic("teleward.audit", False, False, 10 * 365 * 24, "what people were told, said and did")
 
-ALL: Final = (INPUT, REGISTRY, QUARANTINE, FRAMES, ALARMS, SNAPSHOTS, DEADLETTER, HEALTH, DUTY)
+ALL: Final = (
+    INPUT,
+    REGISTRY,
+    QUARANTINE,
+    FRAMES,
+    ALARMS,
+    SNAPSHOTS,
+    DEADLETTER,
+    HEALTH,
+    DUTY,
+    ANSWERS,
+    AUDIT,
+)
 
 PARTITIONS: Final = 4  # default of every stack; a patient's partition never changes while a topic lives
 

@@ -7,20 +7,23 @@ their scheme is ever logged or shown.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 from stream_processors.paging.text import Words
+from transport.kafka import KafkaError
 
 log = logging.getLogger(__name__)
 
+TEST: Final = "test"
 _SECRET: Final = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 _HEADERS: Final = frozenset({"json", "jsons", "xml", "xmls", "form", "forms", "mailto", "mailtos"})
 _PAYLOAD: Final = frozenset({"json", "jsons", "form", "forms"})
@@ -42,6 +45,8 @@ class Outgoing:
         kind: As `state.SendKind`.
         words: What it says.
         repeat: True where an earlier try may have arrived.
+        at_ns: When it was decided.
+        tokens: action -> token of a link, for channels that have their own way to answer.
     """
 
     message_id: str
@@ -50,6 +55,8 @@ class Outgoing:
     kind: str
     words: Words
     repeat: bool = False
+    at_ns: int = 0
+    tokens: Mapping[str, str] = field(default_factory=dict)
 
 
 class Channels(Protocol):
@@ -70,6 +77,8 @@ class AllChannels:
     Args:
         folder: Where files of the file channel are; None: there is no such channel.
         console: Told of messages for the console; None: there is no such channel.
+        test: Told of messages of the test patient; None: there is no such channel.
+        copies: Addresses that every message to a person goes to besides; what becomes of it there changes nothing.
         secrets: What ``${NAME}`` in an address stands for.
         timeout_s: How long an address may take.
     """
@@ -79,25 +88,35 @@ class AllChannels:
         *,
         folder: Path | None = None,
         console: Callable[[Outgoing], Awaitable[None]] | None = None,
+        test: Callable[[Outgoing], Awaitable[None]] | None = None,
+        copies: tuple[str, ...] = (),
         secrets: Mapping[str, str] | None = None,
         timeout_s: float = 10.0,
     ) -> None:
         self._folder = folder
-        self._console = console
+        self._inside = {"console": console, TEST: test}
+        self._copies = copies
         self._secrets = dict(secrets or {})
         self._timeout_s = timeout_s
         self._in_file: dict[str, set[str]] = {}
 
     async def send(self, address: str, message: Outgoing) -> None:
         """Send; see `Channels`."""
+        if not address.startswith(f"{TEST}:"):
+            for copy in self._copies:
+                with contextlib.suppress(ChannelFailed):
+                    await self._send(copy, message)
+        await self._send(address, message)
+
+    async def _send(self, address: str, message: Outgoing) -> None:
         scheme, _, rest = address.partition(":")
         try:
             async with asyncio.timeout(self._timeout_s):
                 match scheme:
                     case "file":
                         await asyncio.to_thread(self._to_file, rest, message)
-                    case "console":
-                        await self._to_console(message)
+                    case "console" | "test":
+                        await self._inside_to(scheme, message)
                     case _:
                         await self._through_apprise(scheme, self._with_secrets(address), message)
         except TimeoutError as error:
@@ -111,10 +130,14 @@ class AllChannels:
 
         return _SECRET.sub(value, address)
 
-    async def _to_console(self, message: Outgoing) -> None:
-        if self._console is None:
-            raise ChannelFailed("there is no console here")
-        await self._console(message)
+    async def _inside_to(self, name: str, message: Outgoing) -> None:
+        way = self._inside[name]
+        if way is None:
+            raise ChannelFailed(f"there is no {name} here")
+        try:
+            await way(message)
+        except (KafkaError, OSError) as error:
+            raise ChannelFailed(f"{name}: {type(error).__name__}") from error
 
     def _to_file(self, name: str, message: Outgoing) -> None:
         """A line of JSON, flushed to the disk; a message that stands there already is not written again."""

@@ -22,6 +22,7 @@ from stream_processors.paging.intake import (
     let_own_time_go,
     settle,
     take_answer,
+    take_command,
     take_event,
     take_found,
     take_undelivered,
@@ -33,6 +34,7 @@ from stream_processors.paging.state import (
     Happened,
     Input,
     PagerState,
+    Said,
     Send,
     Tick,
     Undelivered,
@@ -67,6 +69,8 @@ def step(plan: Plan, state: PagerState, said: Input, now_ns: int) -> tuple[Pager
             take_undelivered(turn, said)
         case Found():
             take_found(turn, said)
+        case Said():
+            take_command(turn, said.command)
         case Tick():
             pass
         case _:

@@ -12,7 +12,7 @@ from typing import Final
 from stream_processors.paging import own
 from stream_processors.paging.core import next_ns, step, wanted
 from stream_processors.paging.delivery import Again, DeliverySettings, after_failure
-from stream_processors.paging.links import LinkRefused, Links, Token, read
+from stream_processors.paging.links import LinkAction, LinkRefused, Links, Token, read
 from stream_processors.paging.state import (
     Answered,
     Decision,
@@ -179,27 +179,27 @@ class Engine:
 
     # Answers.
 
-    def links_of(self, send: Send, actions: tuple[str, ...], address: str) -> dict[str, str]:
-        """Action -> address of a link, for a message."""
-        if self._links is None or not address:
+    def tokens_of(self, send: Send, actions: tuple[LinkAction, ...]) -> dict[str, str]:
+        """Action -> token of a link, for a message; none where the site gave no key."""
+        if self._links is None:
             return {}
         until_ns = send.at_ns + self.plan.policies.link_valid_ns
-        return {action: f"{address}{self._links.sign(send, action, until_ns)}" for action in actions}  # type: ignore[arg-type]
+        return {action: self._links.sign(send, action, until_ns) for action in actions}
 
-    def check_link(self, text: str, now_ns: int, person: str | None = None) -> Token | LinkRefused:
+    def check_link(self, text: str, asked_ns: int, person: str | None = None, ask_id: str = "") -> Token | LinkRefused:
         """Whether a link may do what it says; a refusal is recorded."""
         token = read(text)
         send = None if token is None else self.store.message(token.message_id)
-        used = token is not None and self.store.link_was_used(token.link_id)
+        used = token is not None and self.store.link_was_used(token.link_id, ask_id)
         found: Token | LinkRefused = (
             LinkRefused("foreign", "There are no links here.")
             if self._links is None
-            else self._links.check(text, send, now_ns, used=used, person=person)
+            else self._links.check(text, send, asked_ns, used=used, person=person)
         )
         if isinstance(found, LinkRefused):
             whom = person or (send.person if send is not None and found.why in ("old", "used") else "")
             message = token.message_id if token is not None else "none"
-            self.store.note(now_ns, f"link-{found.why}", f"message {message}", person=whom)
+            self.store.note(asked_ns, f"link-{found.why}", f"message {message}", person=whom)
         return found
 
     def open_link(self, text: str, now_ns: int, person: str | None = None) -> Send | LinkRefused:
@@ -214,10 +214,29 @@ class Engine:
         return send
 
     def use_link(
-        self, text: str, now_ns: int, *, person: str | None = None, until_ns: int | None = None, reason: str = ""
+        self,
+        text: str,
+        now_ns: int,
+        *,
+        person: str | None = None,
+        until_ns: int | None = None,
+        reason: str = "",
+        ask_id: str = "",
+        asked_ns: int | None = None,
     ) -> LinkDone | LinkRefused:
-        """Do what a link says, once."""
-        found = self.check_link(text, now_ns, person)
+        """Do what a link says, once; asked again under the same id it has done it all the same.
+
+        Args:
+            text: The link's token.
+            now_ns: Ward time.
+            person: Who is signed in where it was used; None: nobody.
+            until_ns: For a snooze: its end.
+            reason: For a snooze.
+            ask_id: Of the request.
+            asked_ns: When it was made, where that was before now: whether the link was in time is judged by it.
+        """
+        asked_ns = now_ns if asked_ns is None else min(asked_ns, now_ns)
+        found = self.check_link(text, asked_ns, person, ask_id)
         if isinstance(found, LinkRefused):
             return found
         send = self.store.message(found.message_id)
@@ -236,8 +255,8 @@ class Engine:
                 ),
                 now_ns,
             )
-        self.store.receipt(send.message_id, send.person, "answered", now_ns, found.action)
-        self.store.use_link(found.link_id, now_ns)
+        self.store.receipt(send.message_id, send.person, "answered", asked_ns, found.action)
+        self.store.use_link(found.link_id, now_ns, ask_id)
         return LinkDone(send.person, found.action, send)
 
     def tick(self, now_ns: int) -> None:

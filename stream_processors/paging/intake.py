@@ -125,6 +125,15 @@ def take_found(turn: Turn, found: Found) -> None:
     _keep(turn, name, after, events)
 
 
+def take_command(turn: Turn, command: Command) -> None:
+    """A person says something about an own alarm; about one that is not there they are told no, as by the ward."""
+    for name, alarm in turn.own.items():
+        if alarm.alarm_id == command.alarm_id:
+            _keep(turn, name, *own.obey(alarm, command, turn.now_ns))
+            return
+    turn.decisions.append(Publish(own.no_such(command, turn.now_ns)))
+
+
 def let_own_time_go(turn: Turn) -> None:
     """Ends of acknowledgements and shelves of own alarms."""
     for name, alarm in list(turn.own.items()):

@@ -14,8 +14,13 @@ class Unreachable(Exception):  # noqa: N818  # an outcome that every caller expe
     """An address that did not give what was asked, in words without the address (it may hold a secret)."""
 
 
-def fetch(address: str, timeout_s: float = 10.0) -> bytes:
+def fetch(address: str, timeout_s: float = 10.0, *, say: bytes | None = None) -> bytes:
     """What stands at an address: ``https:``, ``http:``, ``webcal:`` or a file's path.
+
+    Args:
+        address: Where.
+        timeout_s: How long it may take.
+        say: Posted there; None only asks.
 
     Raises:
         Unreachable: If it cannot be had.
@@ -27,7 +32,7 @@ def fetch(address: str, timeout_s: float = 10.0) -> bytes:
         if scheme not in ("http", "https", "webcal"):
             raise Unreachable(f"{scheme}: is no scheme for this; write https://, http://, webcal:// or a path")
         url = f"https://{rest}" if scheme == "webcal" else address
-        with urllib.request.urlopen(url, timeout=timeout_s) as answer:  # noqa: S310  # the schemes are checked above
+        with urllib.request.urlopen(url, data=say, timeout=timeout_s) as answer:  # noqa: S310  # the schemes are checked above
             data: bytes = answer.read(_LARGEST + 1)
     except urllib.error.HTTPError as error:
         error.close()

@@ -1,11 +1,12 @@
 """The pager's host: its own reader of the alarm topic, a clock, channels. Decides nothing; `engine` does.
 
-Five loops under one roof, none of which waits for another:
+Loops under one roof, none of which waits for another:
 
 ```
-read   alarm topic -> engine           call   due steps and messages -> channels
-pass   commands -> ward, own events    watch  shifts, tests, hand-overs, calendars
-audit  the topic once more, alone      beat   an address outside, while all the others come round
+read    alarm topic -> engine           call   due steps and messages -> channels
+answer  links, own alarms -> engine     pass   commands, own events, the audit -> Kafka
+audit   the topic once more, alone      watch  shifts, tests, hand-overs, calendars
+look    whether ward time goes on       beat   health, and an address outside, while all the others come round
 ```
 """
 
@@ -14,39 +15,42 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from stream_processors.paging import own, watch
-from stream_processors.paging.auditor import attended, audit
+from stream_processors.paging.answering import Answering
+from stream_processors.paging.auditing import Auditing
+from stream_processors.paging.calendars import Calendars
 from stream_processors.paging.channels import ChannelFailed, Channels, Outgoing
-from stream_processors.paging.engine import Engine, LinkDone
-from stream_processors.paging.ical import CalendarError, calendar_duties
-from stream_processors.paging.links import PAGE_ACTIONS, LinkRefused, Links
-from stream_processors.paging.outside import Unreachable, fetch
-from stream_processors.paging.rota import Duty
+from stream_processors.paging.engine import Engine
+from stream_processors.paging.heart import Heart
+from stream_processors.paging.links import PAGE_ACTIONS, LinkAction, Links
+from stream_processors.paging.outlets import Outlets
+from stream_processors.paging.outside import fetch
+from stream_processors.paging.passing import Passing
+from stream_processors.paging.rota_changes import plan_changes
 from stream_processors.paging.rota_file import CalendarSource
 from stream_processors.paging.settings import PagerSettings
 from stream_processors.paging.state import Found, Send
 from stream_processors.paging.store import PagerStore, Queued
-from stream_processors.paging.text import Setting, without_names, words
+from stream_processors.paging.text import Setting, lasted, without_names, words
 from stream_processors.paging.turn import Plan, replace
 from stream_processors.paging.waiting import Clock, until
+from stream_processors.paging.ward_view import WardFollower
 from stream_processors.paging.watch import WardView, WatchState
 from transport.kafka import KafkaError, Record, TopicReader
 from vitals import topics
-from vitals.alarm_fold import Fold
 from vitals.events import AlarmEvent, event_decoder
-from vitals.log import Command
-from vitals.signs import HOUR_NS
+from vitals.signs import MINUTE_NS
 
 log = logging.getLogger(__name__)
 
 _TOPIC: Final = topics.ALARMS.name
-_DAY_NS: Final = 24 * HOUR_NS
+_AWAY_NS: Final = MINUTE_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +60,20 @@ class Surroundings:
     Attributes:
         channels: Ways to people.
         clock: Ward time.
-        order: Writes a command into the input topic; returns when Kafka has it.
-        publish: Writes an event of an own alarm for others to show; None: nobody wants them.
-        view: How many patients are watched; None where nobody knows.
+        outlets: Where it writes in Kafka.
+        view: How many patients are watched; None: what it follows itself says so.
         names: Names of patients, kept out of what leaves the building.
         fetch: Reads an address; may block.
+        head: Hash of the newest line of the audit's chain, told with every heartbeat; "" where there is none.
     """
 
     channels: Channels
     clock: Clock
-    order: Callable[[Command], Awaitable[None]]
-    publish: Callable[[AlarmEvent], Awaitable[None]] | None = None
-    view: Callable[[], WardView | None] = lambda: None
+    outlets: Outlets
+    view: Callable[[], WardView | None] | None = None
     names: Callable[[], Collection[str]] = lambda: ()
-    fetch: Callable[[str], bytes] = fetch
+    fetch: Callable[..., bytes] = fetch
+    head: Callable[[], str] = lambda: ""
 
 
 class Pager:
@@ -87,25 +91,37 @@ class Pager:
     ) -> None:
         self._settings = settings
         self._plan = plan
-        self._calendars = calendars
-        self._from_calendars: dict[CalendarSource, tuple[Duty, ...]] = {}
-        self._calendar_ok_ns: dict[CalendarSource, int] = {}
         self._around = surroundings
         self._clock = surroundings.clock
+        self.calendars = Calendars(calendars, surroundings.fetch)
         kept = store.kept("watch")
         self._watch = WatchState() if kept is None else msgspec.json.decode(kept, type=WatchState)
         self.engine = Engine(self._effective(), store, links, delivery=settings.delivery)
         self._wake = asyncio.Event()
-        self._pass = asyncio.Event()
+        self.passing = Passing(store, surroundings.outlets, self._clock, settings.pass_pause_ns)
+        self.heart = Heart(settings, surroundings.outlets, self._clock, surroundings.fetch, surroundings.head)
+        self.auditing = Auditing(settings, self.engine, self._clock, self.found, lambda: self.heart.came_round("audit"))
+        self.answering = Answering(settings.kafka, self.engine, self._clock, self._confirmed, self._tested, self._stir)
+        self.ward = WardFollower(settings.patient_kafka, settings.pipeline_silence_s)
         self._busy: set[str] = set()
         self._sending: set[asyncio.Task[None]] = set()
-        self._came_round: dict[str, float] = {}
 
     async def run(self) -> None:
         """Run until cancelled. What is under way then is in doubt, and is sent again under its id."""
+        self._were_we_away()
+        loops = (
+            self._read,
+            self._answer,
+            self._call,
+            self.passing.run,
+            self._look_around,
+            self._look_at_ward,
+            self.auditing.run,
+            self._beat,
+        )
         try:
             async with asyncio.TaskGroup() as group:
-                for loop in (self._read, self._call, self._pass_on, self._look_around, self._audit, self._beat):
+                for loop in loops:
                     group.create_task(loop())
         finally:
             for task in self._sending:
@@ -113,39 +129,38 @@ class Pager:
             await asyncio.gather(*self._sending, return_exceptions=True)
 
     def change_plan(self, plan: Plan, calendars: tuple[CalendarSource, ...] = ()) -> None:
-        """A new rota or new policies hold from now on."""
-        self._plan, self._calendars = plan, calendars
+        """A new rota or new policies hold from now on; what changed stands in the journal."""
+        for text in plan_changes(self._plan, plan):
+            self.engine.store.note(self._clock.now_ns(), "rota-changed", text)
+        self._plan, self.calendars.sources = plan, calendars
         self.engine.plan = self._effective()
         self._stir()
 
-    # What people do.
-
-    def open_link(self, token: str, person: str | None = None) -> Send | LinkRefused:
-        """A link was opened (an HTTP GET): changes nothing but the receipt."""
-        return self.engine.open_link(token, self._clock.now_ns(), person)
-
-    def use_link(
-        self, token: str, *, person: str | None = None, until_ns: int | None = None, reason: str = ""
-    ) -> LinkDone | LinkRefused:
-        """Do what a link says, once (an HTTP POST).
-
-        Args:
-            token: Of the link.
-            person: Who is signed in there; None: nobody.
-            until_ns: For a snooze.
-            reason: For a snooze.
-        """
-        now_ns = self._clock.now_ns()
-        done = self.engine.use_link(token, now_ns, person=person, until_ns=until_ns, reason=reason)
-        if isinstance(done, LinkDone) and done.action == "confirm":
-            self._keep_watch(watch.confirmed(self._watch, done.send.message_id, now_ns))
-        self._stir()
-        return done
-
     def found(self, found: Found) -> None:
-        """Another watcher found something (no tick, a device's gateway): it pages as the pager's own alarms do."""
+        """A watcher found something (no tick, a device's gateway): it pages as the pager's own alarms do."""
         self.engine.apply(found, self._clock.now_ns())
         self._stir()
+
+    def _confirmed(self, message_id: str, now_ns: int) -> None:
+        self._keep_watch(watch.confirmed(self._watch, message_id, now_ns))
+
+    def _tested(self, person: str, ask_id: str) -> Send:
+        state, send = watch.asked_test(self._watch, person, ask_id, self._clock.now_ns())
+        self.engine.store.enqueue((send,))
+        self._keep_watch(state)
+        return send
+
+    def _were_we_away(self) -> None:
+        """The pager was silent for a while: whoever was on call learns it, for what rose meanwhile was paged late."""
+        now_ns, beat = self._clock.now_ns(), self.engine.store.kept("beat")
+        if beat is None:
+            return
+        away_ns = now_ns - int(beat)
+        if away_ns >= _AWAY_NS:
+            level = 2 if away_ns >= 5 * _AWAY_NS else 1
+            cause = f"the pager was away for {lasted(away_ns)}: what rose meanwhile is paged late"
+            self.found(Found(rule=own.AWAY, cause=cause, level=level))
+            self.found(Found(rule=own.AWAY))
 
     # Reading.
 
@@ -170,7 +185,7 @@ class Pager:
     async def _follow(self, reader: TopicReader) -> None:
         end = await reader.end_offsets()
         while True:
-            self._round("read")
+            self.heart.came_round("read")
             records = await reader.read(timeout_s=self._settings.kafka_wait_s / 2)
             if not records:
                 # An unreachable broker is silent as a quiet ward is; this asks which of the two it is.
@@ -193,11 +208,17 @@ class Pager:
             self.engine.store.note(self._clock.now_ns(), "unreadable", f"no alarm event at {where}")
             return None
 
+    async def _answer(self) -> None:
+        while True:
+            with contextlib.suppress(KafkaError, TimeoutError, OSError):  # `_read` says that it is blind
+                await self.answering.follow(lambda: self.heart.came_round("answer"))
+            await self._clock.sleep_until(self._clock.now_ns() + self._settings.pass_pause_ns)
+
     # Calling.
 
     async def _call(self) -> None:
         while True:
-            self._round("call")
+            self.heart.came_round("call")
             self._wake.clear()
             now_ns = self._clock.now_ns()
             self.engine.tick(now_ns)
@@ -207,7 +228,7 @@ class Pager:
                     task = asyncio.create_task(self._send(queued))
                     self._sending.add(task)
                     task.add_done_callback(self._sending.discard)
-            self._pass.set()
+            self.passing.more.set()
             # Never longer than shows that the loop is alive.
             latest_ns = self._clock.now_ns() + self._settings.audit_every_ns
             due_ns = self.engine.next_ns(now_ns)
@@ -240,50 +261,40 @@ class Pager:
 
     def _outgoing(self, queued: Queued, *, outside: bool) -> Outgoing:
         send = queued.send
-        actions: tuple[str, ...] = ()
+        actions: tuple[LinkAction, ...] = ()
         if send.kind in ("test", "hand-over"):
             actions = ("confirm",)
         elif send.kind in ("page", "digest") and send.alarms:
             actions = PAGE_ACTIONS
-        links = self.engine.links_of(send, actions, self._settings.answer_url)
+        tokens = self.engine.tokens_of(send, actions)
+        address = self._settings.answer_url
+        links = {action: f"{address}{token}" for action, token in tokens.items()} if address else {}
         text = words(send, Setting(self.engine.plan.rota, self._settings.console_url, links))
         if outside:
             text, names = without_names(text, self._around.names())
             if names:
                 note = f"{names} names were taken out of message {send.message_id}"
                 self.engine.store.note(self._clock.now_ns(), "name-kept-inside", note, person=send.person)
-        return Outgoing(send.message_id, send.person, send.priority.value, send.kind, text, queued.in_doubt)
-
-    # Passing on.
-
-    async def _pass_on(self) -> None:
-        """Commands to the ward and own events to the topic: at least once, idempotent by id at the other end."""
-        while True:
-            self._pass.clear()
-            store = self.engine.store
-            try:
-                for command in store.commands():
-                    await self._around.order(command)
-                    store.passed(command)
-                for event in store.events():
-                    if self._around.publish is not None:
-                        await self._around.publish(event)
-                    store.passed(event)
-            except (KafkaError, OSError, TimeoutError) as error:
-                log.warning("a command could not be handed on: %s", type(error).__name__)
-                await self._clock.sleep_until(self._clock.now_ns() + self._settings.pass_pause_ns)
-                continue
-            await self._pass.wait()
+        return Outgoing(
+            send.message_id,
+            send.person,
+            send.priority.value,
+            send.kind,
+            text,
+            queued.in_doubt,
+            at_ns=send.at_ns,
+            tokens=tokens,
+        )
 
     # Looking around.
 
     async def _look_around(self) -> None:
         calendars_ns = 0
         while True:
-            self._round("watch")
+            self.heart.came_round("watch")
             now_ns = self._clock.now_ns()
             if now_ns >= calendars_ns:
-                await self._read_calendars(now_ns)
+                await self.read_calendars(now_ns)
                 calendars_ns = now_ns + self._settings.calendar_every_ns
                 self.engine.store.prune(now_ns - self._settings.keep_ns)
             self.look(self._clock.now_ns())
@@ -291,7 +302,8 @@ class Pager:
 
     def look(self, now_ns: int) -> None:
         """Look at shifts, tests, hand-overs and gaps, once."""
-        outcome = watch.watch(self._written(), self._watch, self.engine.state, now_ns, self._around.view())
+        view = (self._around.view or self.ward.view)()
+        outcome = watch.watch(self._written(), self._watch, self.engine.state, now_ns, view)
         # Messages first: their ids are stable, so that a kill in between sends none twice.
         self.engine.store.enqueue(outcome.sends)
         self._keep_watch(outcome.state)
@@ -306,88 +318,46 @@ class Pager:
 
     def _written(self) -> Plan:
         """The plan as written, calendars included."""
-        duties = tuple(duty for found in self._from_calendars.values() for duty in found)
-        return Plan(replace(self._plan.rota, duties=(*self._plan.rota.duties, *duties)), self._plan.policies)
+        rota = self._plan.rota
+        return Plan(replace(rota, duties=(*rota.duties, *self.calendars.duties)), self._plan.policies)
 
     def _effective(self) -> Plan:
         written = self._written()
         return Plan(watch.effective(written.rota, self._watch), written.policies)
 
-    async def _read_calendars(self, now_ns: int) -> None:
-        until_ns = now_ns + self._plan.policies.look_ahead_ns + _DAY_NS
-        for number, source in enumerate(self._calendars, 1):
-            about = f"calendar-{number}"
-            try:
-                data = await asyncio.to_thread(self._around.fetch, source.address)
-                duties, strangers = calendar_duties(data, source, self._plan.rota, now_ns - _DAY_NS, until_ns)
-            except (Unreachable, CalendarError) as error:
-                since_ns = self._calendar_ok_ns.setdefault(source, now_ns)
-                level = 2 if now_ns - since_ns >= _DAY_NS or source not in self._from_calendars else 1
-                self.found(Found(rule=own.CALENDAR, about=about, cause=f"calendar {number}: {error}", level=level))
-                continue
-            self._from_calendars[source] = duties
-            self._calendar_ok_ns[source] = now_ns
-            self.found(Found(rule=own.CALENDAR, about=about))
-            for text in strangers:
-                self.engine.store.note(now_ns, "calendar-stranger", text)
+    async def read_calendars(self, now_ns: int) -> None:
+        """Read all calendars once."""
+        plan = self._plan
+        strangers = await self.calendars.read(plan.rota, now_ns, plan.policies.look_ahead_ns, self.found)
+        for text in strangers:
+            self.engine.store.note(now_ns, "calendar-stranger", text)
         self.engine.plan = self._effective()
 
-    # Watching ourselves.
+    async def _look_at_ward(self) -> None:
+        """Whether ward time goes on. Judged by the wall: when it stands still, the ward's own clock may as well."""
 
-    async def _audit(self) -> None:
-        """The topic once more, from its beginning, folded apart from the core."""
-        fold, since = Fold(), dict[str, int]()
-        while True:
-            with contextlib.suppress(KafkaError, TimeoutError, OSError):  # `_read` says that it is blind
-                async with TopicReader(self._settings.kafka, (_TOPIC,)) as reader:
-                    while True:
-                        async with asyncio.timeout(self._settings.kafka_wait_s):
-                            records = await reader.read_to_end()
-                        for record in records:
-                            with contextlib.suppress(msgspec.DecodeError):
-                                fold.apply(event_decoder.decode(record.value or b""))
-                        since = self._walk(fold, since)
-                        self._round("audit")
-                        await self._clock.sleep_until(self._clock.now_ns() + self._settings.audit_every_ns)
-            await self._clock.sleep_until(self._clock.now_ns() + self._settings.pass_pause_ns)
+        async def follow() -> None:
+            while True:
+                with contextlib.suppress(KafkaError, TimeoutError, OSError):  # `_read` says that it is blind
+                    await self.ward.follow()
+                await asyncio.sleep(1.0)
 
-    def _walk(self, fold: Fold, since: dict[str, int]) -> dict[str, int]:
-        now_ns, state = self._clock.now_ns(), self.engine.state
-        since = {name: since.get(name, now_ns) for name, alarm in fold.open.items() if not attended(alarm)}
-        promised = {name: m.next_ns() for page in state.pages.values() for name, m in page.members.items()}
-        grouped = (group := state.own.get(own.GATEWAY)) is not None and not group.closed
-        policies = self._plan.policies
-        overdue = audit(fold.open.values(), policies, promised, now_ns, seen_since_ns=since, grouped=grouped)
-        found = {o.alarm.alarm_id: f"{o.alarm.rule} of {o.alarm.patient}: {o.why}" for o in overdue}
-        standing = {a.device for a in state.own.values() if a.rule == own.AUDIT and a.active and not a.closed}
+        following = asyncio.create_task(follow())
+        stands = False
         try:
-            for name in standing - set(found):
-                self.found(Found(rule=own.AUDIT, about=name))
-            for name, cause in found.items():
-                self.found(Found(rule=own.AUDIT, about=name, cause=cause))
-        except Exception as error:
-            # The core itself is what fails: past it, to everyone.
-            log.exception("the core cannot take a finding")
-            self.engine.emergency(f"The pager has failed ({type(error).__name__}). Look at the console now.", now_ns)
-        return since
+            while True:
+                await asyncio.sleep(1.0)
+                found = self.ward.standstill()
+                if stands or found.cause is not None:
+                    self.found(found)
+                stands = found.cause is not None
+        finally:
+            following.cancel()
 
     async def _beat(self) -> None:
-        if not self._settings.heartbeat_url:
-            return
-        while True:
-            if not self.stuck():
-                with contextlib.suppress(Unreachable):  # who expects it notices
-                    await asyncio.to_thread(self._around.fetch, self._settings.heartbeat_url)
-            await self._clock.sleep_until(self._clock.now_ns() + self._settings.heartbeat_every_ns)
-
-    def stuck(self) -> tuple[str, ...]:
-        """Loops that have not come round for too long: while there is one, the heartbeat stops."""
-        now_s = asyncio.get_running_loop().time()
-        return tuple(name for name, at in self._came_round.items() if now_s - at > self._settings.stuck_s)
-
-    def _round(self, loop: str) -> None:
-        self._came_round[loop] = asyncio.get_running_loop().time()
+        async for now_ns in self.heart.beats():
+            self.engine.store.keep("beat", now_ns)
 
     def _stir(self) -> None:
         self._wake.set()
-        self._pass.set()
+        self.passing.more.set()

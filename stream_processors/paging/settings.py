@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stream_processors.paging.delivery import DeliverySettings
 from transport.kafka import KafkaSettings
@@ -25,6 +25,8 @@ class PagerSettings:
         pass_pause_ns: Between tries to hand a command to the ward.
         stuck_s: A loop that has not come round for so long, by the wall, stops the heartbeat.
         kafka_wait_s: How long Kafka may take to answer before the pager calls itself blind.
+        pipeline_silence_s: Seconds of the wall without ward time going on, before that is an alarm.
+        health_every_s: Seconds of the wall between two words of the pager about itself.
         keep_ns: How long messages, receipts and the journal are kept.
         delivery: How patient the pager is with channels.
     """
@@ -40,8 +42,15 @@ class PagerSettings:
     pass_pause_ns: int = SECOND_NS
     stuck_s: float = 300.0
     kafka_wait_s: float = 10.0
+    pipeline_silence_s: float = 10.0
+    health_every_s: float = 2.0
     keep_ns: int = 365 * 24 * HOUR_NS
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
+
+    @property
+    def patient_kafka(self) -> KafkaSettings:
+        """For what is in no hurry: an idle consumer that asks seldom costs little."""
+        return replace(self.kafka, fetch_max_wait_ms=max(500, self.kafka.fetch_max_wait_ms))
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""

@@ -178,11 +178,17 @@ class Found(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     level: int = 1
 
 
+class Said(msgspec.Struct, frozen=True, tag=True):
+    """A person said something about one of the pager's own alarms, on the console."""
+
+    command: Command
+
+
 class Tick(msgspec.Struct, frozen=True, tag=True):
     """Time has come to `now_ns`."""
 
 
-Input: TypeAlias = Happened | Answered | Undelivered | Found | Tick
+Input: TypeAlias = Happened | Answered | Undelivered | Found | Said | Tick
 
 SendKind: TypeAlias = Literal["page", "digest", "limit", "refused", "test", "quiet", "hand-over"]
 

@@ -27,6 +27,8 @@ from stream_processors.paging.state import (
     Send,
 )
 from transport.sqlite_file import Connection, open_sqlite, transaction
+from vitals.answers import Told
+from vitals.audit import Entry
 from vitals.events import AlarmEvent, event_decoder, event_encoder
 from vitals.log import Command
 
@@ -50,15 +52,19 @@ CREATE TABLE IF NOT EXISTS outbox (
 CREATE INDEX IF NOT EXISTS outbox_due ON outbox (due_ns) WHERE status IN ('queued', 'trying');
 CREATE TABLE IF NOT EXISTS told (alarm_id TEXT, message_id TEXT, PRIMARY KEY (alarm_id, message_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS receipt (
-    seq INTEGER PRIMARY KEY, message_id TEXT NOT NULL, person TEXT NOT NULL, what TEXT NOT NULL, at_ns INTEGER NOT NULL,
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, message_id TEXT NOT NULL, person TEXT NOT NULL, what TEXT NOT NULL,
+    at_ns INTEGER NOT NULL,
     detail TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS receipt_of ON receipt (message_id);
 CREATE TABLE IF NOT EXISTS journal (
-    seq INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL, what TEXT NOT NULL, person TEXT NOT NULL, alarm_id TEXT NOT NULL,
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, at_ns INTEGER NOT NULL, what TEXT NOT NULL, person TEXT NOT NULL,
+    alarm_id TEXT NOT NULL,
     text TEXT NOT NULL
 );
-CREATE TABLE IF NOT EXISTS link_used (link_id TEXT PRIMARY KEY, at_ns INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS link_used (
+    link_id TEXT PRIMARY KEY, at_ns INTEGER NOT NULL, ask_id TEXT NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS passing (name TEXT PRIMARY KEY, kind TEXT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
 """
 
@@ -67,6 +73,17 @@ _TYPES: Final = {field.name: field.type for field in msgspec.structs.fields(Page
 _RANK: Final = {"high": 0, "medium": 1, "low": 2}
 _encode: Final = msgspec.json.encode
 Positions: TypeAlias = Mapping[tuple[str, int], int]
+_UNWRITTEN: Final = {
+    "receipt": (
+        "SELECT seq, receipt.at_ns, 'page-' || what, receipt.person, message_id, detail, outbox.body"
+        " FROM receipt LEFT JOIN outbox USING (message_id)"
+        " WHERE seq > (SELECT coalesce(max(cast(value AS INTEGER)), 0) FROM about WHERE name = ?) ORDER BY seq LIMIT ?"
+    ),
+    "journal": (
+        "SELECT seq, at_ns, what, person, '', text, alarm_id FROM journal"
+        " WHERE seq > (SELECT coalesce(max(cast(value AS INTEGER)), 0) FROM about WHERE name = ?) ORDER BY seq LIMIT ?"
+    ),
+}
 
 
 class Queued(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +129,9 @@ class PagerStore:
     def __init__(self, path: Path, *, durable: bool = True) -> None:
         self._db = open_sqlite(path, durable=durable)
         self._db.executescript(_TABLES)
+        self._db.execute("INSERT OR IGNORE INTO about VALUES ('id', lower(hex(randomblob(4))))")
+        self.id = str(self._db.execute("SELECT value FROM about WHERE name = 'id'").fetchone()[0])
+        """Of this file: what it numbers is not taken for what another one numbered."""
         row = self._db.execute("SELECT value FROM about WHERE name = 'state_version'").fetchone()
         if row is None:
             self._db.execute("INSERT INTO about VALUES ('state_version', ?)", (str(STATE_VERSION),))
@@ -166,8 +186,7 @@ class PagerStore:
                 self._write_part(part, getattr(before, part), getattr(after, part))
             for decision in decisions:
                 self._decided(db, decision, now_ns)
-            for (topic, partition), offset in (positions or {}).items():
-                db.execute("INSERT OR REPLACE INTO position VALUES (?, ?, ?)", (topic, partition, offset))
+            _put_positions(db, positions or {})
 
     def _write_part(self, part: str, old: dict[str, Any], new: dict[str, Any]) -> None:
         if old is new:
@@ -184,12 +203,11 @@ class PagerStore:
             case HoldBack():
                 self._receipt(decision.item.message_id, decision.person, "held-back", now_ns, "")
             case Order():
-                name = f"command:{decision.command.command_id}"
-                db.execute("INSERT OR IGNORE INTO passing VALUES (?, 'command', ?)", (name, _encode(decision.command)))
+                row = (_name(decision.command), _encode(decision.command))
+                db.execute("INSERT OR IGNORE INTO passing VALUES (?, 'command', ?)", row)
             case Publish():
-                name = f"event:{decision.event.event_id}"
-                body = event_encoder.encode(decision.event)
-                db.execute("INSERT OR IGNORE INTO passing VALUES (?, 'event', ?)", (name, body))
+                row = (_name(decision.event), event_encoder.encode(decision.event))
+                db.execute("INSERT OR IGNORE INTO passing VALUES (?, 'event', ?)", row)
             case Note():
                 self._note(now_ns, decision.what, decision.person, decision.alarm_id, decision.text)
 
@@ -289,9 +307,34 @@ class PagerStore:
         rows = self._db.execute("SELECT body FROM passing WHERE kind = 'event' ORDER BY name")
         return sorted((event_decoder.decode(body) for (body,) in rows), key=lambda e: (e.alarm_id, e.n))
 
-    def passed(self, passing: Command | AlarmEvent) -> None:
+    def told(self) -> list[Told]:
+        """Answers to asks that are not written yet."""
+        rows = self._db.execute("SELECT body FROM passing WHERE kind = 'told' ORDER BY name")
+        return [msgspec.json.decode(body, type=Told) for (body,) in rows]
+
+    def answer(self, told: Iterable[Told], positions: Positions) -> None:
+        """Asks were judged: what came of them is to be told, and they are not read again."""
+        with self._transaction() as db:
+            for one in told:
+                db.execute("INSERT OR IGNORE INTO passing VALUES (?, 'told', ?)", (_name(one), _encode(one)))
+            _put_positions(db, positions)
+
+    def entries(self, at_most: int = 200) -> list[tuple[int, str, Entry]]:
+        """Receipts and lines of the journal that are not written to the audit yet: number, table, entry."""
+        found: list[tuple[int, str, Entry]] = []
+        for table, query in _UNWRITTEN.items():
+            for seq, *row in self._db.execute(query, (f"written_{table}", at_most)):
+                found.append((seq, table, _entry(f"{self.id}.{table[0]}{seq}", *row)))
+        return sorted(found, key=lambda f: (f[2].at_ns, f[1], f[0]))
+
+    def written(self, table: str, seq: int) -> None:
+        """The audit has all of a table up to a number."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (f"written_{table}", str(seq)))
+
+    def passed(self, passing: Command | AlarmEvent | Told) -> None:
         """The other end has it."""
-        name = f"command:{passing.command_id}" if isinstance(passing, Command) else f"event:{passing.event_id}"
+        name = _name(passing)
         with self._transaction() as db:
             db.execute("DELETE FROM passing WHERE name = ?", (name,))
 
@@ -328,15 +371,16 @@ class PagerStore:
         ).fetchone()
         return None if row is None else str(row[0])
 
-    def use_link(self, link_id: str, at_ns: int) -> bool:
+    def use_link(self, link_id: str, at_ns: int, ask_id: str = "") -> bool:
         """Use a link; False where it was used before."""
         with self._transaction() as db:
-            done = db.execute("INSERT OR IGNORE INTO link_used VALUES (?, ?)", (link_id, at_ns))
+            done = db.execute("INSERT OR IGNORE INTO link_used VALUES (?, ?, ?)", (link_id, at_ns, ask_id))
             return done.rowcount == 1
 
-    def link_was_used(self, link_id: str) -> bool:
-        """Whether a link was used."""
-        return self._db.execute("SELECT 1 FROM link_used WHERE link_id = ?", (link_id,)).fetchone() is not None
+    def link_was_used(self, link_id: str, ask_id: str = "") -> bool:
+        """Whether a link was used, by another ask than this one (the same again is answered the same)."""
+        row = self._db.execute("SELECT ask_id FROM link_used WHERE link_id = ?", (link_id,)).fetchone()
+        return row is not None and (not ask_id or row[0] != ask_id)
 
     def note(self, at_ns: int, what: str, text: str, *, person: str = "", alarm_id: str = "") -> None:
         """A line of the journal."""
@@ -376,3 +420,42 @@ class PagerStore:
         """A value that was kept, as JSON."""
         row = self._db.execute("SELECT body FROM state WHERE part = 'kept' AND name = ?", (name,)).fetchone()
         return None if row is None else bytes(row[0])
+
+
+def _name(passing: Command | AlarmEvent | Told) -> str:
+    match passing:
+        case Command():
+            return f"command:{passing.command_id}"
+        case AlarmEvent():
+            return f"event:{passing.event_id}"
+        case Told():
+            return f"told:{passing.ask_id}"
+
+
+def _put_positions(db: Connection, positions: Positions) -> None:
+    rows = [(topic, partition, offset) for (topic, partition), offset in positions.items()]
+    db.executemany("INSERT OR REPLACE INTO position VALUES (?, ?, ?)", rows)
+
+
+def _entry(
+    entry_id: str, at_ns: int, what: str, person: str, message_id: str, text: str, about: bytes | str | None
+) -> Entry:
+    """A row as the audit has it: a receipt with its message's body, or a line of the journal with its alarm."""
+    alarms: tuple[str, ...] = ()
+    if isinstance(about, bytes):
+        send = msgspec.json.decode(about, type=Send)
+        alarms = send.alarm_ids or tuple(alarm.alarm_id for alarm in send.alarms)
+        if what == "page-queued" and send.because:
+            text = f"{text}: {send.because}"
+    elif about:
+        alarms = (about,)
+    return Entry(
+        entry_id=entry_id,
+        at_ns=at_ns,
+        part="pager",
+        what=what,
+        person=person,
+        message=message_id,
+        alarms=alarms,
+        text=text,
+    )

@@ -18,6 +18,7 @@ from stream_processors.paging.state import Send
 from vitals.alarm_fold import OpenAlarm
 from vitals.events import Evidence, Priority
 from vitals.signs import HOUR_NS, MINUTE_NS, SECOND_NS, SIGNS
+from vitals.topics import clinical
 
 _URGENCY: Final = {
     Priority.HIGH: "HIGH: look now",
@@ -49,13 +50,15 @@ class Setting:
 
     Attributes:
         rota: For beds and the zone.
-        console_url: Where the console is; "" where there is none.
+        console_url: Where the console is, with a slash at its end; "" where there is none.
         links: action -> address, of this message.
+        answers: Whether it says how to answer; a page that is itself where one answers does not.
     """
 
     rota: Rota
     console_url: str = ""
     links: Mapping[str, str] = field(default_factory=dict)
+    answers: bool = True
 
 
 def words(send: Send, setting: Setting) -> Words:
@@ -71,9 +74,9 @@ def words(send: Send, setting: Setting) -> Words:
         lines.append(f"You are told because: {send.because}.")
     lines += [f"{_ANSWERS[action]}: {address}" for action, address in setting.links.items()]
     if setting.console_url:
-        where = f"#/patient/{subjects[0]}" if len(subjects) == 1 and subjects[0] != own.OWN else ""
+        where = f"patient/{subjects[0]}" if len(subjects) == 1 and clinical(subjects[0]) else ""
         lines.append(f"Console: {setting.console_url}{where}")
-    if send.alarms and not setting.links:
+    if send.alarms and not setting.links and setting.answers:
         lines.append("To answer: acknowledge it on the console.")
     lines.append(f"Message {send.message_id}")
     return Words(_title(send, subjects, setting.rota), "\n".join(lines).strip())

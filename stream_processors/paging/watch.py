@@ -136,6 +136,14 @@ def confirmed(state: WatchState, message: str, now_ns: int) -> WatchState:
     return state
 
 
+def asked_test(state: WatchState, person: str, ask_id: str, now_ns: int) -> tuple[WatchState, Send]:
+    """A test page that its person asked for: it proves the same as one before a shift."""
+    name = message_id(person, "test", ask_id)
+    test = Test(person=person, from_ns=now_ns + _ANSWER_TEST_NS, sent_ns=now_ns)
+    send = Send(message_id=name, person=person, kind="test", at_ns=now_ns, note="You asked for this test page.")
+    return replace(state, tests={**state.tests, name: state.tests.get(name, test)}), send
+
+
 def _forget(state: WatchState, now_ns: int) -> WatchState:
     """Shifts that are long over."""
     return replace(

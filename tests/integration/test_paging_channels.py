@@ -17,13 +17,12 @@ from typing import Self
 import msgspec
 import pytest
 from aiosmtpd.smtp import SMTP
-from paging_world import S, WardStub, rota
+from paging_world import Outlets, S, WardStub, ask, rota
 
 from stream_processors.paging import own
 from stream_processors.paging.channels import AllChannels, ChannelFailed, Outgoing
 from stream_processors.paging.core import Plan
 from stream_processors.paging.delivery import DeliverySettings
-from stream_processors.paging.engine import LinkDone
 from stream_processors.paging.links import Links
 from stream_processors.paging.pager import Pager, Surroundings
 from stream_processors.paging.policy import DEFAULT
@@ -245,7 +244,7 @@ class Running:
             Surroundings(
                 channels=AllChannels(folder=tmp_path, timeout_s=2.0),
                 clock=clock,
-                order=ward.order,
+                outlets=Outlets(ward.order),
                 names=lambda: ("Anna Example",),
             ),
             links=Links((b"k" * 32,), "site"),
@@ -290,7 +289,8 @@ async def test_from_the_alarm_topic_to_a_person_and_back(tmp_path, kafka, clock,
         page = await pages(webhook)
         assert page["title"] == "HIGH: look now - p-7 - Oxygen saturation is very low"
         token = next(w.rpartition("/")[2] for w in page["message"].splitlines() if w.startswith("I am on my way"))
-        assert isinstance(running.pager.use_link(token), LinkDone)
+        assert running.pager.answering.judge(ask(token, clock.now_ns())).used
+        running.pager._stir()
         await running.until(lambda: ward.commands)
         await running.until(lambda: not running.pager.engine.state.pages)
         assert (ward.commands[0].action, ward.commands[0].by) == ("acknowledge", "wren")
@@ -301,7 +301,7 @@ async def test_from_the_alarm_topic_to_a_person_and_back(tmp_path, kafka, clock,
         # The answer may come before the webhook has said that it took the page.
         what = sorted(r.what for r in running.store.receipts_of_alarm(raised[0].alarm_id))
         assert what == ["answered", "answered", "queued", "sent"]
-        assert running.pager.stuck() == ()
+        assert running.pager.heart.stuck() == ()
 
 
 async def test_an_outage_passes_over_the_channel_then_says_so(tmp_path, kafka, clock, webhook):

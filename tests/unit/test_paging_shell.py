@@ -6,12 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-from paging_world import START, H, M, S, WardStub, rota
+from paging_world import START, H, M, Outlets, S, WardStub, ask, rota
 
 from stream_processors.paging import own
 from stream_processors.paging.channels import Outgoing
 from stream_processors.paging.core import Plan
-from stream_processors.paging.engine import LinkDone
 from stream_processors.paging.links import Links
 from stream_processors.paging.outside import Unreachable, fetch
 from stream_processors.paging.pager import Pager, Surroundings
@@ -24,7 +23,6 @@ from stream_processors.paging.state import Found
 from stream_processors.paging.store import PagerStore
 from transport.kafka import KafkaSettings
 from vitals.alarm_fold import Fold
-from vitals.log import Command
 
 DOCS = Path(__file__).parents[2] / "docs" / "paging.md"
 
@@ -47,13 +45,9 @@ class NoChannels:
         raise NotImplementedError
 
 
-async def no_ward(command: Command) -> None:
-    raise NotImplementedError
-
-
 def pager(path: Path, plan: Plan | None = None, **changes) -> tuple[Pager, StillClock]:
     clock = StillClock()
-    around = Surroundings(channels=NoChannels(), clock=clock, order=no_ward, fetch=changes.pop("fetch", fetch))
+    around = Surroundings(channels=NoChannels(), clock=clock, outlets=Outlets(), fetch=changes.pop("fetch", fetch))
     made = Pager(
         PagerSettings(KafkaSettings("nowhere:1"), answer_url=":"),
         plan or Plan(rota(), DEFAULT),
@@ -75,21 +69,21 @@ def lost_alarm() -> Fold:
 def test_what_the_pager_forgot_the_auditor_finds_and_pages_until_it_is_answered(tmp_path):
     host, clock = pager(tmp_path / "p.db")
     fold = lost_alarm()
-    since = host._walk(fold, {})
+    since = host.auditing.walk(fold, {})
     assert host.engine.state.own == {}
     clock.at_ns += 3 * M
-    host._walk(fold, since)
+    host.auditing.walk(fold, since)
     (queued,) = host.engine.to_send(clock.at_ns)
     assert (queued.send.person, queued.send.priority, queued.send.alarms[0].rule) == ("wren", "high", own.AUDIT)
     assert "spo2-low of p-7: nobody has answered it" in queued.send.alarms[0].why
     fold.open.clear()
-    host._walk(fold, since)
+    host.auditing.walk(fold, since)
     assert all(alarm.closed for alarm in host.engine.state.own.values())
 
 
 def test_when_the_core_itself_fails_everyone_is_told_past_it(tmp_path, monkeypatch, caplog):
     host, clock = pager(tmp_path / "p.db")
-    since = host._walk(lost_alarm(), {})
+    since = host.auditing.walk(lost_alarm(), {})
     clock.at_ns += 3 * M
 
     def broken(*_):
@@ -97,7 +91,7 @@ def test_when_the_core_itself_fails_everyone_is_told_past_it(tmp_path, monkeypat
 
     monkeypatch.setattr(host.engine, "apply", broken)
     for _ in range(2):  # told once, however often it is found within a minute
-        host._walk(lost_alarm(), since)
+        host.auditing.walk(lost_alarm(), since)
     queued = host.engine.to_send(clock.at_ns)
     assert sorted(q.send.person for q in queued) == ["heron", "kestrel", "wren"]
     assert "The pager has failed (RuntimeError)" in queued[0].send.note
@@ -121,9 +115,10 @@ def test_a_shift_is_taken_over_by_the_link_of_the_hand_over(tmp_path):
     before = on_call(host.engine.plan.rota, "ward", "first", evening - M)
     assert on_call(host.engine.plan.rota, "ward", "first", evening + M) == before
     send = next(q.send for q in host.engine.to_send(clock.at_ns) if q.send.kind == "hand-over")
-    token = host.engine.links_of(send, ("confirm",), ":")["confirm"][1:]
-    assert host.open_link(token) == send
-    assert isinstance(host.use_link(token, person=send.person), LinkDone)
+    token = host.engine.tokens_of(send, ("confirm",))["confirm"]
+    opened = host.answering.judge(ask(token, clock.at_ns, use=False))
+    assert (opened.person, opened.action, opened.kind, opened.used) == (send.person, "confirm", "hand-over", False)
+    assert host.answering.judge(ask(token, clock.at_ns, person=send.person)).used
     assert on_call(host.engine.plan.rota, "ward", "first", evening + M) == (send.person,)
     assert send.person not in before
 
@@ -139,10 +134,10 @@ async def test_a_calendar_that_cannot_be_read_is_an_alarm_until_it_can(tmp_path)
 
     source = CalendarSource("https://example.org/secret.ics", "ward", "first")
     host, clock = pager(tmp_path / "p.db", calendars=(source,), fetch=read)
-    await host._read_calendars(clock.at_ns)
+    await host.read_calendars(clock.at_ns)
     (alarm,) = host.engine.state.alarms.values()
     assert alarm.why == "calendar 1: answered 500"
-    await host._read_calendars(clock.at_ns + M)
+    await host.read_calendars(clock.at_ns + M)
     assert host.engine.state.alarms == {}
 
 

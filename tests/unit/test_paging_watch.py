@@ -214,7 +214,7 @@ def test_a_page_says_all_that_is_asked_of_it():
         "missing: consciousness",
         "You are told because: step 1 of high: line first.",
         "I have seen it: https://ward.example/a/x",
-        "Console: https://ward.example/#/patient/p-7",
+        "Console: https://ward.example/patient/p-7",
     ):
         assert part in told.body
     assert "temp_c" not in told.body

@@ -1,0 +1,236 @@
+"""The pager as a part: what it is made of, started and stopped together; in the demo or alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from deploy.clock import WardClock
+from stream_processors.paging import own
+from stream_processors.paging.channels import AllChannels, Outgoing
+from stream_processors.paging.keeper import AuditFile, ChainBroken, Keeper
+from stream_processors.paging.links import Links
+from stream_processors.paging.outlets import KafkaOutlets
+from stream_processors.paging.pager import Pager, Surroundings
+from stream_processors.paging.policy import DEFAULT
+from stream_processors.paging.rota import Channel, Person, Rota, Shift, Team
+from stream_processors.paging.rota_file import RotaFile
+from stream_processors.paging.settings import PagerSettings
+from stream_processors.paging.state import Found
+from stream_processors.paging.store import PagerStore
+from stream_processors.paging.turn import Plan
+from transport.kafka import KafkaError, KafkaSettings
+from transport.yaml_lines import FileError
+from vitals.answers import Shown
+
+log = logging.getLogger(__name__)
+
+_SHORTEST_KEY = 32
+
+
+class PagingError(ValueError):
+    """The pager cannot be started like this; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class PagingSettings:
+    """What the part is made of.
+
+    Attributes:
+        pager: Settings of the host.
+        folder: Where its database, its audit and the file channel's files are.
+        rota: Who is there.
+        plan: Rota and policies.
+        keys: Of the links; the first signs.
+        site: Of whom the links are.
+        copies: Addresses that every message goes to besides.
+        durable: False leaves the flushing to the system, for a ward that forgets everything anyway.
+        secrets: What ``${NAME}`` in the address of a channel stands for.
+        reread: Reads rota and policies anew where their files have changed; None: they have no files.
+    """
+
+    pager: PagerSettings
+    folder: Path
+    rota: RotaFile
+    plan: Plan
+    keys: tuple[bytes, ...]
+    site: str = "teleward"
+    copies: tuple[str, ...] = ()
+    durable: bool = True
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    reread: Callable[[], tuple[RotaFile, Plan] | None] | None = None
+
+
+class PagerPart:
+    """``async with PagerPart(settings, clock) as part``: pages until it is left; `wait` ends when it can't go on.
+
+    Attributes:
+        pager: The pager.
+        keeper: Of the audit; None where its chain does not hold.
+    """
+
+    def __init__(self, settings: PagingSettings, clock: WardClock) -> None:
+        """Nothing is opened before it is entered."""
+        self._settings = settings
+        self._clock = clock
+        self._exit = AsyncExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.pager: Pager
+        self.keeper: Keeper | None = None
+
+    @property
+    def audit_file(self) -> Path:
+        """The audit's chain."""
+        return self._settings.folder / "audit.jsonl"
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._exit.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._exit.aclose()
+
+    async def wait(self) -> None:
+        """Until a loop fails.
+
+        Raises:
+            Exception: Why.
+        """
+        await asyncio.gather(*self._tasks)
+
+    async def _start(self) -> None:
+        settings, kafka = self._settings, self._settings.pager.kafka
+        settings.folder.mkdir(parents=True, exist_ok=True)
+        store = PagerStore(settings.folder / "pager.db", durable=settings.durable)
+        self._exit.callback(store.close)
+        outlets = KafkaOutlets(kafka)
+        self._exit.push_async_callback(outlets.stop)
+        await outlets.start()
+
+        async def to_console(message: Outgoing) -> None:
+            await outlets.show(shown(message))
+
+        channels = AllChannels(
+            folder=settings.folder, console=to_console, secrets=settings.secrets, copies=settings.copies
+        )
+        around = Surroundings(channels=channels, clock=self._clock, outlets=outlets, head=self._head)
+        self.pager = Pager(
+            settings.pager,
+            settings.plan,
+            store,
+            around,
+            links=Links(settings.keys, settings.site),
+            calendars=settings.rota.calendars,
+        )
+        self._open_audit(store)
+        self._tasks = [asyncio.create_task(self.pager.run(), name="pager")]
+        if self.keeper is not None:
+            self._tasks.append(asyncio.create_task(self._keep(self.keeper, store), name="audit"))
+        if settings.reread is not None:
+            self._tasks.append(asyncio.create_task(self._reread(settings.reread), name="rota"))
+
+    def _open_audit(self, store: PagerStore) -> None:
+        """A chain that does not hold is an alarm of the pager's own; it pages all the same."""
+        noted = store.kept("audit_head")
+        file = AuditFile(self.audit_file, (noted or b"").decode().strip('"'))
+        try:
+            file.open()
+        except ChainBroken as error:
+            log.error("the audit is not kept: %s", error)  # noqa: TRY400  # it is no failure of the program
+            self.pager.found(Found(rule=own.CHAIN, cause=str(error)))
+            return
+        self.pager.found(Found(rule=own.CHAIN))
+        self.keeper = Keeper(self._settings.pager.kafka, file)
+
+    async def _keep(self, keeper: Keeper, store: PagerStore) -> None:
+        async def note() -> None:
+            while True:
+                await asyncio.sleep(5.0)
+                store.keep("audit_head", keeper.file.checked.head)
+
+        noting = asyncio.create_task(note())
+        try:
+            while True:
+                with contextlib.suppress(KafkaError, TimeoutError, OSError):  # the pager says that it is blind
+                    await keeper.follow()
+                await asyncio.sleep(1.0)
+        finally:
+            noting.cancel()
+
+    def _head(self) -> str:
+        return self.keeper.file.checked.head if self.keeper is not None else ""
+
+    async def _reread(self, reread: Callable[[], tuple[RotaFile, Plan] | None]) -> None:
+        while True:
+            await asyncio.sleep(5.0)
+            try:
+                found = reread()
+            except (FileError, OSError) as error:
+                cause = f"the rota's files cannot be read: {error}; the last good ones hold"
+                self.pager.found(Found(rule=own.CALENDAR, about="files", cause=cause, level=2))
+                continue
+            if found is not None:
+                self.pager.change_plan(found[1], found[0].calendars)
+                self.pager.found(Found(rule=own.CALENDAR, about="files"))
+
+
+def shown(message: Outgoing) -> Shown:
+    """A message for the console."""
+    return Shown(
+        message_id=message.message_id,
+        person=message.person,
+        kind=message.kind,
+        priority=message.priority,
+        title=message.words.title,
+        body=message.words.body,
+        at_ns=message.at_ns,
+        tokens=dict(message.tokens),
+    )
+
+
+def demo_paging(
+    kafka: KafkaSettings, folder: Path, console_url: str, page_to: tuple[str, ...] = (), person: str = "demo"
+) -> PagingSettings:
+    """The pager of a demo: one person on call, a file of all messages, the console, and what addresses there are.
+
+    Args:
+        kafka: Of the stack.
+        folder: A fresh one: nothing here fits another run of a volatile cluster.
+        console_url: Of the page; "" where there is none.
+        page_to: Apprise addresses.
+        person: Who is on call, as they sign in.
+    """
+    channels = [*(Channel(address) for address in page_to), Channel("console:", outside=False)]
+    rota = Rota(
+        zone="UTC",
+        people={person: Person(id=person, channels=tuple(channels))},
+        teams={"ward": Team(id="ward", members=(person,), leads=(person,))},
+        shifts=(
+            Shift(team="ward", line="first", people=(person,), from_minute=0, to_minute=0, since=dt.date(1970, 1, 1)),
+        ),
+    )
+    return PagingSettings(
+        pager=PagerSettings(kafka=kafka, console_url=console_url, answer_url=f"{console_url}a/" if console_url else ""),
+        folder=folder,
+        rota=RotaFile(rota, ()),
+        plan=Plan(rota, DEFAULT),
+        keys=(secrets.token_bytes(_SHORTEST_KEY),),
+        site=secrets.token_hex(8),
+        copies=("file:pages",),
+        durable=False,
+    )
