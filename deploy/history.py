@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dashboards.console import HistoryUnavailable
-from dashboards.console.history import Series
 from transport.stores.base import Store, StoreUnavailable
+from vitals.envelope import Envelope
 from vitals.events import AlarmEvent
-from vitals.reading import USABLE_UP_TO
 from vitals.signs import BY_COLUMN
 
 
@@ -20,21 +19,23 @@ class StoreHistory:
         """Answers from this store."""
         self._store = store
 
-    async def series(self, patient: str, sign: str, from_ns: int, to_ns: int) -> Series:
-        """Usable readings of a sign, oldest first."""
-        which = BY_COLUMN[sign]
+    async def envelopes(
+        self, patient: str, signs: Sequence[str], from_ns: int, to_ns: int, width_ns: int
+    ) -> Mapping[str, Envelope]:
+        """Usable readings, a point for each stretch: the store thins, so that two days are some hundred rows."""
+        which = [BY_COLUMN[sign] for sign in signs]
         try:
-            found = await asyncio.to_thread(self._store.series, patient, (which,), from_ns, to_ns)
+            found = await asyncio.to_thread(self._store.envelope, patient, which, from_ns, to_ns, width_ns)
         except StoreUnavailable as error:
             raise HistoryUnavailable(str(error)) from error
-        series = found[which]
-        usable = series.quality <= USABLE_UP_TO
-        return Series(series.time_ns[usable], series.value[usable])
+        return {sign.column: drawn for sign, drawn in found.items()}
 
-    async def alarm_events(self, patient: str) -> Sequence[AlarmEvent]:
-        """All alarm events of a patient, oldest first."""
+    async def alarm_events(
+        self, patient: str | None, from_ns: int | None = None, to_ns: int | None = None
+    ) -> Sequence[AlarmEvent]:
+        """Alarm events of a patient, or of all, oldest first."""
         try:
-            found = await asyncio.to_thread(self._store.alarm_events, patient)
+            found = await asyncio.to_thread(self._store.alarm_events, patient, from_ns, to_ns)
         except StoreUnavailable as error:
             raise HistoryUnavailable(str(error)) from error
         return [stored.event for stored in found]

@@ -8,7 +8,7 @@ It keeps no truth of its own: everything is rebuilt from topics, and the past is
 
 from dashboards.console.accounts import Account, Role, hash_password, read_accounts, write_accounts
 from dashboards.console.app import Clock, Console, SendCommand
-from dashboards.console.history import History, HistoryUnavailable, NoHistory, Series
+from dashboards.console.history import History, HistoryUnavailable, NoHistory
 from dashboards.console.settings import ConsoleSettings, SettingsError
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "NoHistory",
     "Role",
     "SendCommand",
-    "Series",
     "SettingsError",
     "hash_password",
     "read_accounts",

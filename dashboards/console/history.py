@@ -2,51 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-import numpy as np
-
+from vitals.envelope import Envelope
 from vitals.events import AlarmEvent
-from vitals.reading import FloatArray, IntArray
 
 
 class HistoryUnavailable(Exception):  # noqa: N818  # an expected outcome with a name of its own, not an error of ours
     """The store does not answer; the message is for people. The page then shows what it has seen itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
-    """Readings of one sign, oldest first.
-
-    Attributes:
-        time_ns: Shape (n,).
-        value: Shape (n,), canonical unit of the sign; no NaN: what was not measured is not there.
-    """
-
-    time_ns: IntArray
-    value: FloatArray
-
-    @classmethod
-    def empty(cls) -> Series:
-        """No readings."""
-        return cls(np.empty(0, np.int64), np.empty(0, np.float64))
-
-
 class History(Protocol):
     """What a store answers."""
 
-    async def series(self, patient: str, sign: str, from_ns: int, to_ns: int) -> Series:
-        """Usable readings of a sign (by its column name: ``nibp_sbp``) with from_ns <= time_ns < to_ns.
+    async def envelopes(
+        self, patient: str, signs: Sequence[str], from_ns: int, to_ns: int, width_ns: int
+    ) -> Mapping[str, Envelope]:
+        """Usable readings with from_ns <= time_ns < to_ns, a point for each `width_ns` that holds one.
+
+        Args:
+            patient: Whose.
+            signs: By their column names: ``nibp_sbp``.
+            from_ns: Start.
+            to_ns: First instant after the end.
+            width_ns: How long a stretch is.
+
+        Returns:
+            An entry for each sign asked for, perhaps empty.
 
         Raises:
             HistoryUnavailable: If the store does not answer.
         """
         ...
 
-    async def alarm_events(self, patient: str) -> Sequence[AlarmEvent]:
-        """All alarm events of a patient, oldest first.
+    async def alarm_events(
+        self, patient: str | None, from_ns: int | None = None, to_ns: int | None = None
+    ) -> Sequence[AlarmEvent]:
+        """Alarm events with from_ns <= at_ns < to_ns of a patient, or of all (None), oldest first.
 
         Raises:
             HistoryUnavailable: If the store does not answer.
@@ -57,7 +50,14 @@ class History(Protocol):
 class NoHistory:
     """For a stack without a store: the page shows what it has seen since it started."""
 
-    async def series(self, patient: str, sign: str, from_ns: int, to_ns: int) -> Series:  # noqa: ARG002
+    async def envelopes(
+        self,
+        patient: str,  # noqa: ARG002
+        signs: Sequence[str],  # noqa: ARG002
+        from_ns: int,  # noqa: ARG002
+        to_ns: int,  # noqa: ARG002
+        width_ns: int,  # noqa: ARG002
+    ) -> Mapping[str, Envelope]:
         """There is none.
 
         Raises:
@@ -65,7 +65,12 @@ class NoHistory:
         """
         raise HistoryUnavailable("there is no store")
 
-    async def alarm_events(self, patient: str) -> Sequence[AlarmEvent]:  # noqa: ARG002
+    async def alarm_events(
+        self,
+        patient: str | None,  # noqa: ARG002
+        from_ns: int | None = None,  # noqa: ARG002
+        to_ns: int | None = None,  # noqa: ARG002
+    ) -> Sequence[AlarmEvent]:
         """There is none.
 
         Raises:

@@ -9,11 +9,12 @@ import asyncio
 from collections.abc import Iterable
 
 from dashboards.console.alarms import AlarmView, about, fold, worst_first
-from dashboards.console.history import History, HistoryUnavailable, Series
+from dashboards.console.history import History, HistoryUnavailable
 from dashboards.console.latency import HopTimes
 from dashboards.console.state import PatientView
-from dashboards.console.trends import TRACKS, line, news2_runs, remembered, spans
+from dashboards.console.trends import TRACKS, line, news2_runs, remembered, spans, stretch_ns
 from dashboards.console.views import Json, full, limits, ms
+from vitals.envelope import Envelope
 from vitals.events import AlarmEvent
 from vitals.signs import HOUR_NS, MEASURE_OF, Sign
 
@@ -24,19 +25,20 @@ _LONGEST_NS = 48 * HOUR_NS
 async def trends(view: PatientView, history: History, from_ns: int, to_ns: int) -> Json:
     """All charts of a patient."""
     signs = [sign for _, signs in TRACKS for sign in signs]
+    width_ns = stretch_ns(from_ns, to_ns)
     try:
         async with asyncio.timeout(_STORE_S):
-            found = await asyncio.gather(*(history.series(view.patient, sign.column, from_ns, to_ns) for sign in signs))
-        series, note = dict(zip(signs, found, strict=True)), ""
+            found = await history.envelopes(view.patient, [s.column for s in signs], from_ns, to_ns, width_ns)
+        drawn, note = {sign: found[sign.column] for sign in signs}, ""
     except (HistoryUnavailable, TimeoutError) as error:
-        series = {sign: _own(view, sign, from_ns) for sign in signs}
+        drawn = {sign: _own(view, sign, from_ns, width_ns) for sign in signs}
         note = f"The store does not answer ({error or 'too slow'}): only what this page has seen itself is shown."
     tracks = []
     for name, members in TRACKS:
         lines = [
-            line(sign, series[sign], view.valid_ns(sign, to_ns), from_ns, to_ns)
+            line(sign, drawn[sign], view.valid_ns(sign, to_ns), width_ns)
             for sign in members
-            if len(series[sign].time_ns)
+            if len(drawn[sign].time_ns)
         ]
         tracks.append({"track": name, "lines": lines})
     return {
@@ -95,8 +97,8 @@ def _folded(events: list[AlarmEvent]) -> list[AlarmView]:
     return list(alarms.values())
 
 
-def _own(view: PatientView, sign: Sign, from_ns: int) -> Series:
+def _own(view: PatientView, sign: Sign, from_ns: int, width_ns: int) -> Envelope:
     """What we saw of a measure, drawn for the sign that tells it now (frames say which one only for the newest)."""
     measure = MEASURE_OF[sign]
     newest = view.measures.get(measure)
-    return remembered(view, measure, from_ns) if newest and newest.sign is sign else Series.empty()
+    return remembered(view, measure, from_ns, width_ns) if newest and newest.sign is sign else Envelope.empty()

@@ -13,9 +13,9 @@ import numpy as np
 
 from dashboards.console import words
 from dashboards.console.alarms import AlarmView
-from dashboards.console.history import Series
 from dashboards.console.state import PatientView
 from dashboards.console.views import Json, ms
+from vitals.envelope import Envelope, envelope
 from vitals.signs import MINUTE_NS, SIGNS, Measure, Sign
 
 TRACKS: Final[tuple[tuple[str, tuple[Sign, ...]], ...]] = (
@@ -31,24 +31,6 @@ TRACKS: Final[tuple[tuple[str, tuple[Sign, ...]], ...]] = (
 
 _POINTS: Final = 400
 _FRAMES_MISSING_NS: Final = 5 * MINUTE_NS
-
-
-def thin(series: Series, from_ns: int, to_ns: int, points: int = _POINTS) -> list[tuple[int, float, float, float]]:
-    """At most so many points of a series: time, mean, least and greatest of each stretch.
-
-    Least and greatest are kept because a mean hides the one deep fall that somebody looks for. The time is that of
-    the stretch's newest reading.
-    """
-    width = max(1, (to_ns - from_ns) // points)
-    if not len(series.time_ns):
-        return []
-    stretch = (series.time_ns - from_ns) // width
-    starts = np.flatnonzero(np.diff(stretch, prepend=stretch[0] - 1))
-    ends = np.append(starts[1:], len(stretch))
-    means = np.add.reduceat(series.value, starts) / (ends - starts)
-    low, high = np.minimum.reduceat(series.value, starts), np.maximum.reduceat(series.value, starts)
-    times = series.time_ns[ends - 1]
-    return list(zip(times.tolist(), means.tolist(), low.tolist(), high.tolist(), strict=True))
 
 
 def segments(
@@ -67,25 +49,33 @@ def segments(
     return cut
 
 
-def line(sign: Sign, series: Series, valid_ns: int, from_ns: int, to_ns: int) -> Json:
+def stretch_ns(from_ns: int, to_ns: int) -> int:
+    """How long the stretch of one point is: as many points as a screen can show.
+
+    Example: for 48 h a point stands for 432 s; with its least and greatest value no fall or peak is lost.
+    """
+    return max(1, (to_ns - from_ns) // _POINTS)
+
+
+def line(sign: Sign, drawn: Envelope, valid_ns: int, width_ns: int) -> Json:
     """One sign's line."""
-    # A thinned point stands for its whole stretch, so two neighbours may lie a stretch further apart than readings.
-    stretch = max(1, (to_ns - from_ns) // _POINTS)
-    cut = segments(thin(series, from_ns, to_ns), valid_ns + stretch)
+    # A point stands for its whole stretch, so two neighbours may lie a stretch further apart than readings.
+    points = zip(drawn.time_ns.tolist(), drawn.mean.tolist(), drawn.low.tolist(), drawn.high.tolist(), strict=True)
+    cut = segments(list(points), valid_ns + width_ns)
     return {
         "sign": sign.column,
         "label": SIGNS[sign].label,
         "unit": words.unit(sign),
-        "valid": ms(valid_ns + stretch),
+        "valid": ms(valid_ns + width_ns),
         "segments": [[_point(point) for point in piece] for piece in cut],
     }
 
 
-def remembered(view: PatientView, measure: Measure, from_ns: int) -> Series:
+def remembered(view: PatientView, measure: Measure, from_ns: int, width_ns: int) -> Envelope:
     """What the console itself has seen of a measure: a value a minute, where one was measured."""
     window = view.window
     known = window.measured[:, measure] & ~np.isnan(window.value[:, measure]) & (window.end_ns > from_ns)
-    return Series(window.end_ns[known], window.value[known, measure])
+    return envelope(window.end_ns[known], window.value[known, measure], from_ns, width_ns)
 
 
 def news2_runs(view: PatientView, from_ns: int) -> list[Any]:

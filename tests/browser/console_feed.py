@@ -15,9 +15,10 @@ from typing import Any, TypeVar
 import numpy as np
 import uvicorn
 
-from dashboards.console import Console, ConsoleSettings, Role, Series
+from dashboards.console import Console, ConsoleSettings, Role
 from vitals.alarm_book import Book
 from vitals.alarm_state import Level, Raise, Return, Signal, Silent
+from vitals.envelope import Envelope, envelope
 from vitals.events import SCORES, AlarmEvent, Evidence, Frames, ScoreEvidence
 from vitals.log import Binding, Command, Enrolment, Limit
 from vitals.rules import RULES
@@ -93,14 +94,25 @@ class Remembered:
         self._bodies = bodies
         self.events: dict[str, list[AlarmEvent]] = {}
 
-    async def series(self, patient: str, sign: str, from_ns: int, to_ns: int) -> Series:
+    async def envelopes(
+        self, patient: str, signs: Sequence[str], from_ns: int, to_ns: int, width_ns: int
+    ) -> dict[str, Envelope]:
         body = self._bodies.get(patient)
-        found = [] if body is None else body.readings.get(Sign[sign.upper()], [])
-        inside = [(t, v) for t, v in found if from_ns <= t < to_ns]
-        return Series(np.array([t for t, _ in inside], np.int64), np.array([v for _, v in inside], np.float64))
+        told: dict[str, Envelope] = {}
+        for sign in signs:
+            found = [] if body is None else body.readings.get(Sign[sign.upper()], [])
+            inside = [(t, v) for t, v in found if from_ns <= t < to_ns]
+            times, values = np.array([t for t, _ in inside], np.int64), np.array([v for _, v in inside], np.float64)
+            told[sign] = envelope(times, values, from_ns, width_ns)
+        return told
 
-    async def alarm_events(self, patient: str) -> Sequence[AlarmEvent]:
-        return self.events.get(patient, [])
+    async def alarm_events(
+        self, patient: str | None, from_ns: int | None = None, to_ns: int | None = None
+    ) -> Sequence[AlarmEvent]:
+        kept = self.events if patient is None else {patient: self.events.get(patient, [])}
+        found = [event for events in kept.values() for event in events]
+        low, high = -(1 << 62) if from_ns is None else from_ns, (1 << 62) if to_ns is None else to_ns
+        return sorted((e for e in found if low <= e.at_ns < high), key=lambda e: (e.at_ns, e.alarm_id, e.n))
 
 
 class FakeWard:

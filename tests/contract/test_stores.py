@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from transport.stores.base import Batch, BlockRecord, Counts, HopWindow, RefusalRecord, StoredEvent, StoreUnavailable
 from transport.stores.sqlite import SqliteSettings, SqliteStore
+from vitals.envelope import envelope
 from vitals.events import AlarmEvent, Frames, Kind, Priority
 from vitals.hops import Histogram, Hop
 from vitals.ledger import Account, Origin, Refusal
-from vitals.reading import Block, Quality
+from vitals.reading import USABLE_UP_TO, Block, Quality
 from vitals.signs import N_SIGNS, Sign
 
 STORES = {"sqlite": lambda folder: SqliteStore(folder / "store.sqlite", SqliteSettings(busy_s=0))}
@@ -177,6 +178,22 @@ def test_readings_come_back_as_they_were(store):
     assert len(found[Sign.RESP].value) == 0
     assert store.patients() == ["p", "q"]
     assert store.counts().readings == 5
+
+
+def test_an_envelope_is_that_of_the_usable_readings(store):
+    readings = [(Sign.HR, t, 60.0 + t % 7) for t in range(5, 100, 3)]
+    spoiled = [(Sign.HR, 21, 300.0, Quality.POOR), (Sign.SPO2, 40, np.nan, Quality.NO_CONTACT), (Sign.SPO2, 41, 45.0)]
+    store.write(batch(0, ("p", "dev", 1, 0, [*readings, *spoiled]), ("q", "other", 1, 0, [(Sign.HR, 9, 1.0)])))
+    found = store.envelope("p", [Sign.HR, Sign.SPO2, Sign.RESP], 8, 98, 20)
+    series = store.series("p", [Sign.HR], 8, 98)[Sign.HR]
+    usable = series.quality <= USABLE_UP_TO
+    told, expected = found[Sign.HR], envelope(series.time_ns[usable], series.value[usable], 8, 20)
+    assert told.time_ns.tolist() == expected.time_ns.tolist()
+    assert (told.low.tolist(), told.high.tolist()) == (expected.low.tolist(), expected.high.tolist())
+    assert np.allclose(told.mean, expected.mean)
+    assert found[Sign.SPO2].mean.tolist() == [45.0]
+    assert len(found[Sign.RESP].mean) == 0
+    assert len(store.envelope("nobody", [Sign.HR], 0, 10, 1)[Sign.HR].time_ns) == 0
 
 
 def test_a_reading_without_a_value_stays_one(store):

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from console_made_up import WELL, Alarms, at, frames
 
-from dashboards.console import Account, Console, ConsoleSettings, NoHistory, Role, Series, hash_password
+from dashboards.console import Account, Console, ConsoleSettings, NoHistory, Role, hash_password
 from dashboards.console.access import ACCESS, PAGES, PUBLIC
 from dashboards.console.history import HistoryUnavailable
+from vitals.envelope import Envelope, envelope
 from vitals.hops import Histogram
 from vitals.signs import MINUTE_NS
 
@@ -251,16 +252,13 @@ class Store:
         raised = past.raised("p-1", "spo2-low", -300)
         past.say(raised.alarm_id, "acknowledge", -299)
         self.events = past.events
-        self.asked = []
 
-    async def series(self, patient, sign, from_ns, to_ns):
-        self.asked.append(sign)
-        if sign != "hr":
-            return Series.empty()
+    async def envelopes(self, patient, signs, from_ns, to_ns, width_ns):
         times = np.arange(from_ns, to_ns, 60 * MINUTE_NS)
-        return Series(times, np.full(len(times), 70.0))
+        rate = envelope(times, np.full(len(times), 70.0), from_ns, width_ns)
+        return {sign: rate if sign == "hr" else Envelope.empty() for sign in signs}
 
-    async def alarm_events(self, patient):
+    async def alarm_events(self, patient, from_ns=None, to_ns=None):
         return self.events
 
 
@@ -278,7 +276,7 @@ async def test_the_past_comes_from_the_store_and_each_event_once():
 
 async def test_a_store_that_breaks_takes_only_the_past_away():
     class Broken(Store):
-        async def alarm_events(self, patient):
+        async def alarm_events(self, patient, from_ns=None, to_ns=None):
             raise HistoryUnavailable("disk is gone")
 
     ward = Ward(Broken())

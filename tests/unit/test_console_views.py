@@ -10,11 +10,11 @@ from console_made_up import WELL, Alarms, at, frames
 
 from dashboards.console import words
 from dashboards.console.alarms import fold
-from dashboards.console.history import Series
 from dashboards.console.state import ConsoleState
-from dashboards.console.trends import line, news2_runs, remembered, segments, spans, thin
+from dashboards.console.trends import line, news2_runs, remembered, segments, spans, stretch_ns
 from dashboards.console.views import Rows, brief, difference, full, limits, normal_ranges
 from vitals.alarm_state import Level, Return
+from vitals.envelope import envelope
 from vitals.events import Evidence, ScoreEvidence
 from vitals.log import Enrolment, Limit
 from vitals.rules import RULES
@@ -237,30 +237,15 @@ def test_a_pause_says_who_why_and_until_when():
     )
 
 
-def series(*pairs):
-    return Series(np.array([t for t, _ in pairs], np.int64), np.array([v for _, v in pairs], float))
-
-
-def test_thinning_keeps_the_deep_fall():
-    found = thin(series(*[(i, 97.0 if i != 55 else 71.0) for i in range(100)]), 0, 100, points=10)
-    assert len(found) == 10
-    assert min(low for _, _, low, _ in found) == 71
-    assert found[-1][0] == 99
-
-
-def test_few_readings_stay_as_they_are():
-    assert thin(series((0, 1.0), (10, 2.0)), 0, 1000) == [(0, 1, 1, 1), (10, 2, 2, 2)]
-    assert thin(series(), 0, 1000) == []
-
-
 def test_lines_break_where_no_value_stood():
     points = [(t, 0.0, 0.0, 0.0) for t in (0, 60, 120, 540)]
     assert [[t for t, *_ in piece] for piece in segments(points, 120)] == [[0, 60, 120], [540]]
 
 
 def test_a_line_of_the_store_breaks_at_the_signs_own_validity():
-    told = series(*[(at(minute), 97.0) for minute in (1, 2, 3, 30, 31)])
-    made = line(Sign.SPO2, told, 2 * MINUTE_NS, at(0), at(60))
+    times = np.array([at(minute) for minute in (1, 2, 3, 30, 31)], np.int64)
+    width_ns = stretch_ns(at(0), at(60))
+    made = line(Sign.SPO2, envelope(times, np.full(5, 97.0), at(0), width_ns), 2 * MINUTE_NS, width_ns)
     assert [len(piece) for piece in made["segments"]] == [3, 2]
     assert made["unit"] == "%"
 
@@ -269,7 +254,7 @@ def test_what_was_carried_forward_is_no_measurement():
     state = ConsoleState()
     for minute, age in ((1, 0.5), (2, 1.5), (3, 0.5)):
         state.on_frames(frames({"p-1": WELL | {"hr": (70 + minute, age, True)}}, minute))
-    told = remembered(state.patients["p-1"], Measure.RATE, at(0))
+    told = remembered(state.patients["p-1"], Measure.RATE, at(0), MINUTE_NS)
     assert told.time_ns.tolist() == [at(1), at(3)]
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from vitals.alarm_fold import OpenAlarm
+from vitals.envelope import Envelope
 from vitals.events import AlarmEvent, Frames
 from vitals.hops import Histogram
 from vitals.ledger import Ledger, Origin, Refusal
@@ -235,6 +236,15 @@ class Store(Protocol):
 
     def series(self, patient: str, signs: Collection[Sign], from_ns: int, to_ns: int) -> dict[Sign, Series]:
         """Readings with from_ns <= time_ns < to_ns: an entry for each sign asked for, perhaps empty."""
+        ...
+
+    def envelope(
+        self, patient: str, signs: Collection[Sign], from_ns: int, to_ns: int, width_ns: int
+    ) -> dict[Sign, Envelope]:
+        """Usable readings with from_ns <= time_ns < to_ns, a point for each `width_ns` from `from_ns` that holds one.
+
+        An entry for each sign asked for, perhaps empty. Of usable quality are readings up to `USABLE_UP_TO`.
+        """
         ...
 
     def frames(self, patient: str, from_ns: int, to_ns: int) -> FrameSeries:

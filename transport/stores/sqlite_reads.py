@@ -15,10 +15,11 @@ from transport.stores.base import Counts, FrameSeries, HopWindow, Last, Series, 
 from transport.stores.sqlite_errors import available
 from transport.stores.sqlite_ledger import load_ledger
 from vitals.alarm_fold import Fold, OpenAlarm
+from vitals.envelope import Envelope
 from vitals.events import SCORES, event_decoder
 from vitals.hops import Histogram
 from vitals.ledger import Ledger
-from vitals.reading import ByteArray, FloatArray, IntArray
+from vitals.reading import USABLE_UP_TO, ByteArray, FloatArray, IntArray
 from vitals.signs import N_SIGNS, Sign
 
 _FOREVER = 2**63 - 1
@@ -80,6 +81,17 @@ class SqliteReads:
         rows = self._ask(sql.GET_SERIES, (self._number(patient), from_ns, to_ns, wanted))
         sign, *columns = _columns(rows, np.uint8, np.int64, np.float64, np.uint8, np.int64, np.int64)
         return {s: self._series(*(column[sign == s] for column in columns)) for s in signs}
+
+    def envelope(
+        self, patient: str, signs: Collection[Sign], from_ns: int, to_ns: int, width_ns: int
+    ) -> dict[Sign, Envelope]:
+        """See `Store`."""
+        wanted = msgspec.json.encode([int(sign) for sign in signs]).decode()
+        asked = (self._number(patient), from_ns, to_ns, int(USABLE_UP_TO), wanted, from_ns, width_ns)
+        sign, *columns = _columns(
+            self._ask(sql.GET_ENVELOPE, asked), np.uint8, np.int64, np.float64, np.float64, np.float64
+        )
+        return {s: Envelope(*(column[sign == s] for column in columns)) for s in signs}
 
     def _series(
         self, time_ns: IntArray, value: FloatArray, quality: ByteArray, device: IntArray, received_ns: IntArray

@@ -102,6 +102,11 @@ SELECT sign, time_ns, value, quality, device, received_ns FROM reading
 WHERE patient = ? AND time_ns >= ? AND time_ns < ? AND sign IN (SELECT value FROM json_each(?))
 ORDER BY time_ns, sign, device
 """
+GET_ENVELOPE: Final = """
+SELECT sign, max(time_ns), avg(value), min(value), max(value) FROM reading
+WHERE patient = ? AND time_ns >= ? AND time_ns < ? AND quality <= ? AND sign IN (SELECT value FROM json_each(?))
+GROUP BY sign, (time_ns - ?) / ? ORDER BY sign, 2
+"""
 GET_LATEST: Final = "SELECT sign, time_ns, value, quality, device FROM latest WHERE patient = ? ORDER BY sign"
 GET_FRAMES: Final = "SELECT * FROM frame WHERE patient = ? AND end_ns >= ? AND end_ns < ? ORDER BY end_ns"
 GET_DETECTORS: Final = """
