@@ -76,14 +76,14 @@ def parse(text: str, file: str = "scenario", seed: int | None = None) -> Scenari
     """
     complaints = Complaints(file)
     table = Table(compose(text, complaints), "the scenario", complaints)
-    own_seed = table.read("seed", whole(0, 2**31), 1) or 0
+    own_seed = table.read("seed", whole(0, 2**31), 1)
     seed = own_seed if seed is None else seed
     scenario = Scenario(
-        name=table.read("name", str) or "",
+        name=table.find("name", str) or "",
         seed=seed,
         patients=_patients(table, seed),
         kinds=_kinds(table),
-        duration_ns=table.read("duration", positive_span) if table.has("duration") else None,
+        duration_ns=table.find("duration", positive_span) if table.has("duration") else None,
         speed=table.read("speed", number(0.01, 10_000), 60.0) or 60.0,
         start_h=table.read("start", time_of_day, 8.0) or 0.0,
     )
@@ -114,15 +114,15 @@ def _entry(entry: Table, seed: int) -> list[Patient]:
     """One patient with an `id`, or `count` of them with a `prefix`."""
     devices = entry.words("devices", tuple(KINDS))
     if entry.has("id"):
-        ids = [entry.read("id", _patient_id)]
+        ids = [entry.find("id", _patient_id)]
     else:
-        count = entry.read("count", whole(1, MAX_PATIENTS)) if entry.has("count") else None
+        count = entry.find("count", whole(1, MAX_PATIENTS)) if entry.has("count") else None
         if not entry.has("count"):
             entry.complaints.add(entry.node, "a patient has neither an id nor a count; write `id: p-1` or `count: 10`")
         prefix = entry.read("prefix", _patient_id, "p-") or "p-"
         ids = [f"{prefix}{i:0{max(2, len(str(count)))}d}" for i in range(1, (count or 0) + 1)]
     low, high = _ages(entry)
-    sex = entry.read("sex", word(("f", "m"))) if entry.has("sex") else None
+    sex = entry.find("sex", word(("f", "m"))) if entry.has("sex") else None
     entry.finish()
     out = []
     for patient in ids:
@@ -169,7 +169,7 @@ def _kinds(table: Table) -> dict[str, Kind]:
     if not table.has("every"):
         return kinds
     every = Table(table.node_of("every"), "every", table.complaints)
-    for name, node in every.pairs():
+    for name, node in every.fields():
         if name not in KINDS:
             table.complaints.add(node, f"every has {name!r}; use {', '.join(KINDS)}")
             continue
@@ -178,7 +178,7 @@ def _kinds(table: Table) -> dict[str, Kind]:
                 kinds[name] = KINDS[name].every(positive_span(node.value))
                 continue
             pace = Table(node, f"every {name}", table.complaints)
-            sample_ns, bundle_ns = pace.read("sample", positive_span), pace.read("bundle", positive_span)
+            sample_ns, bundle_ns = pace.find("sample", positive_span), pace.find("bundle", positive_span)
             pace.finish()
             if sample_ns is not None and bundle_ns is not None:
                 kinds[name] = KINDS[name].every(sample_ns, bundle_ns)
@@ -192,10 +192,10 @@ def _stories(table: Table, scenario: Scenario) -> tuple[Story, ...]:
     known = {p.patient for p in scenario.patients}
     for node in table.items("stories"):
         entry = Table(node, "a story", table.complaints)
-        patient, name = entry.read("patient", _patient_id), entry.read("story", word(STORIES))
-        at_ns = entry.read("at", start_span)
+        patient, name = entry.find("patient", _patient_id), entry.find("story", word(tuple(STORIES)))
+        at_ns = entry.find("at", start_span)
         tempo = entry.read("tempo", number(0.1, 10.0), 1.0)
-        severity = entry.read("severity", number(*_SEVERITY)) if entry.has("severity") else None
+        severity = entry.find("severity", number(*_SEVERITY)) if entry.has("severity") else None
         entry.finish()
         if patient is not None and patient not in known:
             table.complaints.add(entry.node_of("patient"), f"no patient is called {patient!r}; list it under patients")
@@ -220,7 +220,7 @@ def _faults(table: Table, scenario: Scenario) -> tuple[Fault, ...]:
     devices = scenario.device_ids()
     for node in table.items("faults"):
         entry = Table(node, "a fault", table.complaints)
-        pattern, kind = entry.read("device", str), entry.read("fault", word(FAULTS))
+        pattern, kind = entry.find("device", str), entry.find("fault", word(tuple(FAULTS)))
         if kind is None:
             continue
         fault = _fault(entry, kind)
@@ -239,7 +239,7 @@ def _fault(entry: Table, kind: str) -> Fault:
     """What a scenario says of a fault, of no device yet."""
     row = FAULTS[kind]
     at_ns = entry.read("at", start_span, 0) or 0
-    lasts_ns = entry.read("for", positive_span) if entry.has("for") else row.lasts_ns
+    lasts_ns = entry.find("for", positive_span) if entry.has("for") else row.lasts_ns
     fault = Fault(device="", kind=kind, from_ns=at_ns, to_ns=FOREVER_NS if lasts_ns is None else at_ns + lasts_ns)
     if row.rate is not None:
         fault = replace(fault, rate=entry.read("rate", number(0.001, 1.0), row.rate) or row.rate)

@@ -1,6 +1,6 @@
 """YAML files that people write: read with line numbers, so that every complaint says where, what, and what to do.
 
-All that is wrong with a file is told at once. Shells that read such files (rotas, paging policies) share this reader.
+All that is wrong with a file is told at once. Shells that read such files (scenarios, rotas, paging policies) share it.
 """
 
 from __future__ import annotations
@@ -33,10 +33,12 @@ class Complaints:
     Attributes:
         file: Its name, as the user gave it.
         lines: What is wrong, a line each.
+        error: What is raised.
     """
 
     file: str
     lines: list[str] = field(default_factory=list)
+    error: type[FileError] = FileError
 
     def add(self, node: Node, text: str) -> None:
         """Something is wrong at a node."""
@@ -49,7 +51,7 @@ class Complaints:
             FileError: With all of it.
         """
         if self.lines:
-            raise FileError("\n".join(self.lines))
+            raise self.error("\n".join(self.lines))
 
 
 class Table:
@@ -139,10 +141,13 @@ class Table:
 
     def pairs(self, name: str) -> Iterator[tuple[str, Node]]:
         """Names and nodes of a mapping below this one; none where it is not there."""
-        if not self.has(name):
-            return
-        table = Table(self._fields[name], name, self.complaints)
-        yield from table._fields.items()
+        if self.has(name):
+            yield from Table(self._fields[name], name, self.complaints).fields()
+
+    def fields(self) -> Iterator[tuple[str, Node]]:
+        """All fields of this mapping, each counted as asked for."""
+        self._asked.update(self._fields)
+        return iter(self._fields.items())
 
     def finish(self) -> None:
         """Complain about fields that nobody asked for: a misspelt field must not be passed over."""
@@ -167,11 +172,11 @@ def compose(text: str, complaints: Complaints, begin_with: str) -> Node:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = 1 if error.problem_mark is None else error.problem_mark.line + 1
-        raise FileError(f"{complaints.file}:{line}: not YAML: {error.problem}; mend the syntax") from error
+        raise complaints.error(f"{complaints.file}:{line}: not YAML: {error.problem}; mend the syntax") from error
     except yaml.YAMLError as error:
-        raise FileError(f"{complaints.file}:1: not YAML: {error}; mend the syntax") from error
+        raise complaints.error(f"{complaints.file}:1: not YAML: {error}; mend the syntax") from error
     if root is None:
-        raise FileError(f"{complaints.file}:1: the file is empty; begin with {begin_with}")
+        raise complaints.error(f"{complaints.file}:1: the file is empty; begin with {begin_with}")
     return root
 
 
