@@ -17,7 +17,7 @@ from deploy.clock import WardClock
 from deploy.demo_summary import closing_summary
 from deploy.paging import PagingError, PagingSettings, demo_paging
 from deploy.ward_process import Senders, WardProcess, WardProcessSettings
-from device_sim import Player, Simulation, Truth, load, plan, records_of
+from device_sim import Player, Simulation, Truth, load, plan, records_of, volatile
 from device_sim.scenario import Plan
 from transport.kafka import KafkaSettings
 from transport.recordings import open_recording
@@ -87,7 +87,7 @@ def _cast(settings: DemoSettings) -> _Cast:
     scenario = load(settings.scenario, settings.seed)
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     start_ns = int(midnight.timestamp()) * SECOND_NS + int(scenario.start_h * HOUR_NS)
-    planned = plan(scenario, start_ns)
+    planned = plan(scenario, start_ns, volatile)
     return _Cast(
         settings.speed or scenario.speed,
         start_ns,

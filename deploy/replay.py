@@ -150,14 +150,15 @@ class _Keeper:
         self._since_ns = -1
         self.player: Player
 
-    async def settled(self, now_ns: int) -> None:
+    async def settled(self, now_ns: int) -> int:
         self._on_progress(self.player.played.readings, self._readings)
-        await self._echoes.settled(now_ns)
+        safe_ns = await self._echoes.settled(now_ns)
         if self._since_ns < 0:
             self._since_ns = now_ns
         if self._senders.sent_bytes - self._bytes > _UNREAD_BYTES or now_ns - self._since_ns >= _UNREAD_NS:
             await self._ward.drained(self._senders.published)
             self._bytes, self._since_ns = self._senders.sent_bytes, now_ns
+        return safe_ns
 
 
 class _echo_client:  # noqa: N801  # used as a context manager only

@@ -301,6 +301,22 @@ class Senders:
         """Close all."""
         await asyncio.gather(*(client.stop() for client in self._clients))
 
+    @property
+    def connections(self) -> int:
+        """See `device_sim.ports.Publisher`: of all of them together."""
+        return sum(client.connections for client in self._clients)
+
+    async def until_reconnected(self, after: int) -> int:
+        """See `device_sim.ports.Publisher`."""
+        while self.connections <= after:
+            waits = [asyncio.ensure_future(c.until_reconnected(c.connections)) for c in self._clients]
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+        return self.connections
+
     async def publish(self, topic: str, payload: bytes) -> None:
         """See `device_sim.ports.Publisher`."""
         await self._clients[topics.partition_of(topic, len(self._clients))].publish(topic, payload)

@@ -17,7 +17,7 @@ from device_sim.player import Echoes, Played, Player
 from device_sim.ports import Clock, Publisher
 from device_sim.recorded import DeviceConflictError, bundles_at_instants, records_of
 from device_sim.run import Progress, Simulation, simulate
-from device_sim.scenario import Plan, Scenario, in_memory, on_disk, plan
+from device_sim.scenario import Plan, Scenario, in_memory, on_disk, plan, volatile
 from device_sim.scenario_file import load, shipped
 from device_sim.truth import Onset, Raised, Truth, Verdict
 from device_sim.yaml_nodes import ScenarioError
@@ -46,4 +46,5 @@ __all__ = [
     "records_of",
     "shipped",
     "simulate",
+    "volatile",
 ]

@@ -63,7 +63,7 @@ class Sending:
         payload: The bytes.
         key: The bundle it holds; None for a message outside of the sequence.
         n: Readings of that bundle.
-        repeat: True where the fault "twice" sends what has been sent.
+        repeat: True where what was acknowledged goes out once more: the fault "twice", or a broken connection.
     """
 
     topic: str
@@ -82,8 +82,8 @@ class Counts:
         readings: In them. This is the ledger's *sent*: all that a device ever put into a bundle.
         acknowledged_bundles: That the broker has.
         acknowledged: Readings in those.
-        repeated_bundles: Bundles that the broker got once more (fault "twice").
-        repeated: Readings in those; a receiver counts them as duplicates.
+        repeated_bundles: Bundles that the broker got once more (fault "twice", or after a broken connection).
+        repeated: Readings in those; a receiver counts them as duplicates, but for what the broker had forgotten.
         broken: Readings that broken firmware spoilt inside good bundles; a receiver refuses them.
         truncated: Readings of bundles that broken firmware cut short; a receiver quarantines the message.
         garbage: Messages outside of the sequence that nobody can read and the broker took.
@@ -158,6 +158,7 @@ class Device:
         self._cut_next = False
         self._aired: set[Key] = set()  # went out in this life, not acknowledged yet: never sent again by a reboot
         self._repeats: dict[Key, Sending] = {}
+        self._owes_again = False  # a connection broke while there was no radio
         self._acts: list[tuple[int, _Act, int, tuple[Key, int]]] = []
         self._order = 0
         self._plan()
@@ -189,11 +190,27 @@ class Device:
                 case _Act.POWER_ON:
                     self._charged_pct, self._charged_ns = 100.0, at_ns
                     self._switch_on(at_ns)
+                    out += self._owed(at_ns)
                 case _Act.RADIO_BACK:
                     self._radio(at_ns)
+                    out += self._owed(at_ns)
                 case _:
                     assert_never(act)
         return out
+
+    def reconnected(self, t_ns: int) -> list[Sending]:
+        """There is a connection again: what was acknowledged lately goes out once more, before all else.
+
+        Nothing where there is no power or no radio: then it goes out when they are back.
+        """
+        self._owes_again = True
+        return self._owed(t_ns)
+
+    def _owed(self, t_ns: int) -> list[Sending]:
+        if not self._owes_again or self._dead or self.faults.active("offline", t_ns) is not None:
+            return []
+        self._owes_again = False
+        return [Sending(self._topic, kept.payload, kept.key, kept.n, repeat=True) for kept in self.queue.lately()]
 
     def acknowledged(self, sending: Sending) -> None:
         """The broker has it. The second acknowledgement of a bundle changes nothing."""

@@ -3,12 +3,16 @@
 For each instant: its mark first, so that whatever comes after it is received *at* that instant; then all its bundles
 at once; then their acknowledgements. Time never goes on while something before it is under way, so how quickly things
 arrive changes nothing.
+
+After a broken connection it first says again, in order, what was acknowledged and is not safe yet: all that no echo has
+told of, or of the last `vitals.wire.RESEND_S` where nobody echoes. Older marks and repeated bundles change nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -21,7 +25,7 @@ from device_sim.ports import Clock, Publisher
 from device_sim.recorded import Outgoing, outgoing_at_instants
 from vitals import topics
 from vitals.recording import Recording
-from vitals.wire import Format
+from vitals.wire import RESEND_S, Format
 
 _log: Final = logging.getLogger(__name__)
 
@@ -81,14 +85,14 @@ class Echoes:
         self._heard_ns = max(self._heard_ns, int(msgspec.json.decode(payload)["now_ns"]))
         self._news.set()
 
-    async def settled(self, now_ns: int) -> None:
-        """Wait until the receiver is near enough."""
+    async def settled(self, now_ns: int) -> int:
+        """Wait until the receiver is near enough; the newest instant whose mark is safe there (-1: none)."""
         self._sent.append(now_ns)
         while True:
             while self._sent and self._sent[0] <= self._heard_ns:
                 self._sent.popleft()
             if len(self._sent) <= self._ahead:
-                return
+                return self._heard_ns
             self._news.clear()
             await self._news.wait()
 
@@ -104,9 +108,11 @@ class Player:
         marks: False plays bundles only, on a ward whose time comes from elsewhere.
         name: The player's, a level of its marks' topic.
         settled: Called after each instant when the broker has all of it; may wait until the receiver has, too, so
-            that a fast player does not fill the broker's queues (`Echoes.settled`).
+            that a fast player does not fill the broker's queues (`Echoes.settled`). Returns the newest instant
+            whose mark, and all before it, is safe at the receiver; -1 for none.
         encoding: How the devices write.
         sleep: Waits between tries, in seconds of the wall.
+        now_s: Seconds of the wall.
     """
 
     def __init__(
@@ -117,9 +123,10 @@ class Player:
         *,
         marks: bool = True,
         name: str = PLAYER,
-        settled: Callable[[int], Awaitable[None]] | None = None,
+        settled: Callable[[int], Awaitable[int]] | None = None,
         encoding: Format = "msgpack",
         sleep: Sleep = asyncio.sleep,
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.played = Played()
         self._recording = recording
@@ -130,6 +137,11 @@ class Player:
         self._settled = settled
         self._encoding = encoding
         self._sleep = sleep
+        self._now_s = now_s
+        self._kept: deque[_Kept] = deque()  # acknowledged, and not known to be safe
+        self._instant_ns = -1
+        self._told = 0  # of which connection we have been told
+        self._again = asyncio.Lock()
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._stopping = False
 
@@ -144,13 +156,14 @@ class Player:
                 await self._clock.sleep_until(now_ns)
             if self._stopping:
                 return self.played
+            self._instant_ns = now_ns
             if self._marks and not await self._publish(self._topic, mark_payload(now_ns)):
                 return self.played
             self.played.now_ns = now_ns
             await asyncio.gather(*map(self._bundle, bundles))
             self.played.instants += 1
             if self._settled is not None:
-                await self._settled(now_ns)
+                await self._until_settled(self._settled(now_ns))
         self.played.finished = True
         return self.played
 
@@ -169,14 +182,65 @@ class Player:
         """The same bytes again and again until the broker has them; False when we are stopping and it has not."""
         tries = 0
         while True:
-            try:
-                await self._publisher.publish(topic, payload)
-            except Exception as error:  # noqa: BLE001 - whatever it was: not acknowledged, so the same bytes again
-                self.played.failures += 1
-                _log.debug("a publish failed: %s", type(error).__name__)
-            else:
+            await self._say_again()
+            if await self._try(topic, payload):
+                self._keep(_Kept(self._instant_ns, self._now_s(), topic, payload))
                 return True
             if self._stopping:
                 return False
             await self._sleep(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
             tries += 1
+
+    async def _try(self, topic: str, payload: bytes) -> bool:
+        try:
+            await self._publisher.publish(topic, payload)
+        except Exception as error:  # noqa: BLE001 - whatever it was: not acknowledged, so the same bytes again
+            self.played.failures += 1
+            _log.debug("a publish failed: %s", type(error).__name__)
+            return False
+        return True
+
+    def _keep(self, kept: _Kept) -> None:
+        self._kept.append(kept)
+        if self._settled is None:
+            while self._kept[0].at_s < self._now_s() - RESEND_S:
+                self._kept.popleft()
+
+    async def _until_settled(self, settled: Awaitable[int]) -> None:
+        """The receiver may wait for what the broker has forgotten: then that goes out again."""
+        waiting = asyncio.ensure_future(settled)
+        try:
+            while not waiting.done():
+                news = asyncio.ensure_future(self._publisher.until_reconnected(self._told))
+                await asyncio.wait((waiting, news), return_when=asyncio.FIRST_COMPLETED)
+                news.cancel()
+                if not waiting.done():
+                    await self._say_again()
+            safe_ns = waiting.result()
+        finally:
+            waiting.cancel()
+        while self._kept and self._kept[0].now_ns < safe_ns:
+            self._kept.popleft()
+
+    async def _say_again(self) -> None:
+        """After a new connection, before anything else goes out on it."""
+        while self._told != self._publisher.connections and not self._stopping:
+            async with self._again:
+                if self._told == (connections := self._publisher.connections):
+                    continue
+                for kept in tuple(self._kept):
+                    if not await self._try(kept.topic, kept.payload):
+                        await self._sleep(_PAUSES_S[0])
+                        break
+                else:
+                    self._told = connections
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A message that the broker has acknowledged, with the instant it belongs to and when it was acknowledged."""
+
+    now_ns: int
+    at_s: float
+    topic: str
+    payload: bytes

@@ -23,7 +23,20 @@ class Publisher(Protocol):
     Real devices have a connection each, under their own name, and the broker holds each to its own topic. A simulation
     shares a few connections instead; that fits the embedded broker, which has no such rule, and on a real stack it
     needs a user that may publish for all simulated devices.
+
+    Attributes:
+        connections: Good connections so far. Each one after the first says that one broke, and that the broker may
+            have forgotten what it acknowledged lately.
     """
+
+    @property
+    def connections(self) -> int:
+        """See above."""
+        ...
+
+    async def until_reconnected(self, after: int) -> int:
+        """Wait until `connections` is more than `after`; how many there are then."""
+        ...
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Publish with QoS 1.

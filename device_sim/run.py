@@ -75,6 +75,8 @@ class Simulation:
         self._clock = clock
         self._lines: list[deque[Sending]] = [deque() for _ in plan.devices]
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._told = [0] * len(plan.devices)  # by device: of which connection it has been told
+        self._news = asyncio.Event()
         self._loop_task: asyncio.Task[None] | None = None
         self._stopping = False
         self._now_ns = plan.start_ns
@@ -125,6 +127,7 @@ class Simulation:
         """
         scenario = self.plan.scenario
         self.truth.begin({"name": scenario.name, "seed": scenario.seed, "start_ns": self.plan.start_ns})
+        watching = asyncio.ensure_future(self._watch())
         try:
             self._loop_task = asyncio.ensure_future(self._play())
             if self._stopping:
@@ -136,6 +139,8 @@ class Simulation:
             self._stopping = True
             await self._settle(grace_s)
         finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
             await self._close()
         return self.truth
 
@@ -175,45 +180,74 @@ class Simulation:
         if not sendings:
             return
         self._lines[index].extend(sendings)
+        self._begin(index)
+
+    def _begin(self, index: int) -> None:
         if index not in self._tasks:
             self._tasks[index] = asyncio.ensure_future(self._empty(index))
 
+    async def _watch(self) -> None:
+        """On each new connection: nobody waits any longer, and who has nothing new to say says again what it said."""
+        seen = self._publisher.connections
+        while True:
+            seen = await self._publisher.until_reconnected(seen)
+            self._news.set()
+            self._news = asyncio.Event()
+            if not self._stopping:
+                for index in range(len(self._lines)):
+                    self._begin(index)
+
     async def _empty(self, index: int) -> None:
-        """Publish a device's line, one at a time, each again and again until the broker has it."""
+        """Publish a device's line, one at a time, each again and again until the broker has it.
+
+        Garbage is tried once: a broker may refuse it for good, and it must not hold up the bundles behind it.
+        """
         line, device = self._lines[index], self.plan.devices[index]
+        pause_ns = FIRST_PAUSE_NS
         try:
-            while line:
-                taken = await self._publish(line[0])
-                if taken:
-                    device.acknowledged(line[0])
-                elif line[0].key is not None:
+            while True:
+                # In one breath with the publish: nothing new may overtake what the broker has perhaps forgotten.
+                if self._told[index] != self._publisher.connections:
+                    self._told[index] = self._publisher.connections
+                    line.extendleft(reversed(device.reconnected(self._now_ns)))
+                if not line:
                     return
-                line.popleft()
+                if await self._publish(line[0]):
+                    device.acknowledged(line.popleft())
+                    pause_ns = FIRST_PAUSE_NS
+                elif line[0].key is None:
+                    line.popleft()
+                elif self._stopping:
+                    return
+                else:
+                    await self._wait(pause_ns)
+                    pause_ns = min(2 * pause_ns, LONGEST_PAUSE_NS)
         finally:
             del self._tasks[index]
 
     async def _publish(self, sending: Sending) -> bool:
-        """True when the broker has it; False when it has not and we are stopping.
+        """Whether the broker has it."""
+        self._under_way += 1
+        try:
+            await self._publisher.publish(sending.topic, sending.payload)
+        except Exception as error:  # noqa: BLE001 - whatever it was: not acknowledged, so the same bytes again
+            self._failures += 1
+            _log.debug("a publish failed: %s", type(error).__name__)
+            return False
+        finally:
+            self._under_way -= 1
+        self._published += 1
+        return True
 
-        Garbage is tried once: a broker may refuse it for good, and it must not hold up the bundles behind it.
-        """
-        pause_ns = FIRST_PAUSE_NS
-        while True:
-            self._under_way += 1
-            try:
-                await self._publisher.publish(sending.topic, sending.payload)
-            except Exception as error:  # noqa: BLE001 - whatever it was: not acknowledged, so the same bytes again
-                self._failures += 1
-                _log.debug("a publish failed: %s", type(error).__name__)
-            else:
-                self._published += 1
-                return True
-            finally:
-                self._under_way -= 1
-            if self._stopping or sending.key is None:
-                return False
-            await self._clock.sleep_until(self._clock.now_ns() + pause_ns)
-            pause_ns = min(2 * pause_ns, LONGEST_PAUSE_NS)
+    async def _wait(self, pause_ns: int) -> None:
+        """Until the next try: a pause, or less if there is a new connection."""
+        news = asyncio.ensure_future(self._news.wait())
+        pause = asyncio.ensure_future(self._clock.sleep_until(self._clock.now_ns() + pause_ns))
+        try:
+            await asyncio.wait((news, pause), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            news.cancel()
+            pause.cancel()
 
     async def _settle(self, grace_s: float) -> None:
         """Wait for what is under way; a line that a stopping publish left stays queued."""

@@ -107,6 +107,11 @@ def in_memory(_device: str) -> Queue:
     return MemoryQueue()
 
 
+def volatile(_device: str) -> Queue:
+    """Queues for a broker that ends with the devices: they need not keep what it has acknowledged."""
+    return MemoryQueue(keep_s=0)
+
+
 def on_disk(folder: Path) -> QueueOf:
     """Queues in files of their own, one for each device, in a folder (made where it is not there)."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -81,6 +81,7 @@ class MqttClient:
         self._sleep = sleep
         self._jitter = jitter
         self._inbox: deque[Message] = deque()
+        self._comes_again: dict[tuple[str, bytes], list[int]] = {}  # of an older connection -> its places in the inbox
         self._inbox_bound = _INBOX_PER_RECEIVE_MAXIMUM * settings.receive_maximum
         self._arrived = asyncio.Event()
         self._changed = asyncio.Condition()
@@ -135,6 +136,12 @@ class MqttClient:
             await self._changed.wait_for(lambda: self._ready and self._generation > after)
             return self._generation
 
+    async def until_reconnected(self, after: int) -> int:
+        """Wait until there is a connection and `connections` is more than `after`; how many there are then."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._ready and self.connections > after)
+            return self.connections
+
     async def until_disconnected(self) -> str:
         """Wait until there is no connection; why there is none."""
         async with self._changed:
@@ -180,6 +187,7 @@ class MqttClient:
         """All messages that wait, oldest first; maybe none. Does not wait."""
         messages = list(self._inbox)
         self._inbox.clear()
+        self._comes_again.clear()
         self._arrived.clear()
         if self._link is not None and len(messages) >= self._inbox_bound:
             self._link.resume_reading()
@@ -222,7 +230,7 @@ class MqttClient:
                 self._settings,
                 self._generation,
                 now_ns=self._now_ns,
-                on_session=self._forget_what_comes_again,
+                on_session=self._expect_again,
                 on_message=self._take_in,
             )
             try:
@@ -254,19 +262,28 @@ class MqttClient:
             self._changed.notify_all()
 
     def _take_in(self, message: Message) -> None:
+        places = self._comes_again.get((message.topic, message.payload))
+        if places and message.qos:
+            # In the place of its older copy: what came behind that (a probe, a mark) must not get before it.
+            place = places.pop(0)
+            message.received_ns = self._inbox[place].received_ns
+            self._inbox[place] = message
+            return
         self._inbox.append(message)
         self._arrived.set()
         if len(self._inbox) >= self._inbox_bound and self._link is not None:
             # A broker that ignores the Receive Maximum, or a flood at QoS 0: let TCP hold it back.
             self._link.pause_reading()
 
-    def _forget_what_comes_again(self, session_present: bool) -> None:
-        # A broker that has our session sends again whatever was not acknowledged: what still waits here of the old
-        # connection would then be here twice, and pile up with each reconnect while nobody takes it. A broker that
-        # lost our session has nothing left but what we hold, and its senders were told it is safe: keep that.
-        if session_present:
-            kept = [message for message in self._inbox if not message.qos]
-            self._inbox.clear()
-            self._inbox.extend(kept)
-            if not kept:
-                self._arrived.clear()
+    def _expect_again(self) -> None:
+        """On a new connection, before its first message.
+
+        A broker sends again whatever was not acknowledged on the old one: what still waits here would then be here
+        twice, and pile up with each reconnect while nobody takes it. But a broker that was killed has its session only
+        as it was last saved, present or not, and knows nothing of what came since; its senders were told that is safe.
+        So all is kept, and what does come again replaces its copy.
+        """
+        self._comes_again = {}
+        for place, message in enumerate(self._inbox):
+            if message.qos:
+                self._comes_again.setdefault((message.topic, message.payload), []).append(place)

@@ -55,7 +55,7 @@ class Link:
         generation: int,
         *,
         now_ns: Callable[[], int],
-        on_session: Callable[[bool], None],
+        on_session: Callable[[], None],
         on_message: Callable[[Message], None],
     ) -> None:
         self._settings = settings
@@ -256,13 +256,13 @@ class Link:
 
     # paho's callbacks: never close a socket in one of them, paho holds a lock that closing wants ----------------
 
-    def _on_connect(self, _c: Any, _u: Any, flags: Any, reason: ReasonCode, properties: Properties | None) -> None:
+    def _on_connect(self, _c: Any, _u: Any, _flags: Any, reason: ReasonCode, properties: Properties | None) -> None:
         if not reason.is_failure:
             limit = getattr(properties, "ReceiveMaximum", None)
             if limit is not None and limit < self._settings.max_in_flight:
                 self._slots = asyncio.Semaphore(limit)
             self._max_packet = getattr(properties, "MaximumPacketSize", None)
-            self._on_session(bool(flags.session_present))
+            self._on_session()
         if not self._connack.done():
             self._connack.set_result(reason)
 

@@ -24,6 +24,7 @@ from vitals.signs import Consciousness, Sign
 __all__ = [
     "MAX_BYTES",
     "MAX_READINGS",
+    "RESEND_S",
     "VERSION",
     "Format",
     "Header",
@@ -46,6 +47,13 @@ __all__ = [
 VERSION: Final = 1
 MAX_BYTES: Final = 64 * 1024
 MAX_READINGS: Final = 512
+
+RESEND_S: Final = 60
+"""For so long after the acknowledgement a device keeps a bundle, and sends it again once a connection has broken.
+
+Seconds of the wall. A broker acknowledges before it saves: one that is killed forgets what it took since it last saved
+(Mosquitto: every `deploy.brokers.values.MQTT_AUTOSAVE_S`). What arrives twice is dropped by (device, boot, seq).
+"""
 
 Format: TypeAlias = Literal["json", "msgpack"]
 SentQuality: TypeAlias = Literal["good", "poor", "no_contact"]

@@ -44,13 +44,7 @@ MQTT_AUTOSAVE_S: Final = 10
 It does so at an orderly end, and in between only so often: what it acknowledged since is lost when it is killed.
 Measured with 3,000 bundles waiting and kill -9 at the end: every 10 s lost all 3,000, every second 1,079 of 6,000,
 and saving after every single change still lost one (the acknowledgement goes out first), at 15 ms a bundle.
-So no setting keeps the promise alone; `MQTT_RESEND_S` does.
-"""
-
-MQTT_RESEND_S: Final = 60
-"""For so long a device keeps what was acknowledged, and sends it again after a broken connection.
-
-Longer than `MQTT_AUTOSAVE_S` with room for a slow save; what arrives twice is dropped by (device, boot, seq).
+So no setting keeps the promise alone; what devices do for `vitals.wire.RESEND_S` does, and that is several saves long.
 """
 
 BRIDGE_USER: Final = "bridge"

@@ -47,7 +47,20 @@ class FakeBroker:
     def __init__(self, fate: Callable[[int], str] = lambda _: "take") -> None:
         self.messages: list[tuple[str, bytes]] = []
         self.tries = 0
+        self.connections = 1
+        self._reconnected = asyncio.Event()
         self._fate = fate
+
+    def reconnect(self) -> None:
+        """A new connection in the place of a broken one."""
+        self.connections += 1
+        self._reconnected.set()
+        self._reconnected = asyncio.Event()
+
+    async def until_reconnected(self, after: int) -> int:
+        while self.connections <= after:
+            await self._reconnected.wait()
+        return self.connections
 
     async def publish(self, topic: str, payload: bytes) -> None:
         self.tries += 1

@@ -13,7 +13,7 @@ from deploy.devices import AccountError, Accounts, hash_password, tell_broker
 from deploy.kafka_topics import Difference, plan
 from deploy.native.installed import Installed, java_version, look, mosquitto_version, stack_folder
 from transport.kafka import KafkaSettings
-from vitals import topics
+from vitals import topics, wire
 
 FILES = BrokerFiles("/data", "/users/passwords", "/users/rules")
 TLS = Tls("/ca.pem", "/server.pem", "/server.key")
@@ -34,7 +34,7 @@ class TestConfiguration:
         assert said["persistence"] == "true"
         assert (said["password_file"], said["acl_file"]) == (FILES.passwords, FILES.rules)
         assert said["persistence_location"] == "/data/"
-        assert int(said["autosave_interval"]) * 2 <= values.MQTT_RESEND_S
+        assert int(said["autosave_interval"]) * 3 <= wire.RESEND_S
 
     def test_everything_was_filled_in(self):
         text = configuration(FILES, (Listener("127.0.0.1", 1883),), user="somebody", pid_file="/run/x.pid")

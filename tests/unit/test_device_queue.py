@@ -130,6 +130,62 @@ def test_a_queue_on_a_disk_outlives_the_device_and_sends_the_same_bytes_again(tm
     second.queue.close()
 
 
+class Wall:
+    """Seconds that a test moves."""
+
+    def __init__(self) -> None:
+        self.s = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.s
+
+
+@pytest.mark.parametrize("kind", ["memory", "file"])
+def test_what_was_acknowledged_goes_out_again_for_a_while_after_a_reconnect(tmp_path: Path, kind: str) -> None:
+    wall = Wall()
+    queue: Queue = MemoryQueue(now_s=wall) if kind == "memory" else FileQueue(tmp_path / "queue", now_s=wall)
+    worn = device(queue=queue)
+    early = [sending.payload for _, sending in play(worn, 3)]
+    wall.s += wire.RESEND_S
+    late = [sending.payload for _, sending in play(worn, 4)]
+    again = worn.reconnected(MINUTES[4])
+    assert [sending.payload for sending in again] == early + late
+    before = worn.counts.acknowledged
+    for sending in again:
+        worn.acknowledged(sending)
+    assert worn.counts.acknowledged == before == worn.counts.repeated
+    wall.s += 1
+    assert [sending.payload for sending in worn.reconnected(MINUTES[4])] == late
+    wall.s += wire.RESEND_S
+    assert worn.reconnected(MINUTES[4]) == []
+    queue.close()
+
+
+def test_what_was_acknowledged_just_before_a_restart_goes_out_again_too(tmp_path: Path) -> None:
+    first = device(queue=FileQueue(tmp_path / "queue"))
+    sent = [sending.payload for _, sending in play(first, 3)]
+    first.queue.close()
+    second = device(queue=FileQueue(tmp_path / "queue"))
+    assert [sending.payload for sending in second.reconnected(START_NS)] == sent
+    second.queue.close()
+
+
+def test_without_a_radio_it_goes_out_again_when_that_is_back() -> None:
+    worn = device(fault("offline", at=5, until=11))
+    sent = [sending.payload for _, sending in play(worn, 5)]
+    assert worn.reconnected(MINUTES[7]) == []
+    back = [sending for _, sending in play(worn, 11)]
+    again = [sending.payload for sending in back if sending.repeat]
+    assert again == sent
+    assert worn.reconnected(MINUTES[11])
+
+
+def test_a_queue_for_a_broker_that_dies_with_the_devices_keeps_nothing() -> None:
+    worn = device(queue=MemoryQueue(keep_s=0))
+    assert list(play(worn, 3))
+    assert worn.reconnected(MINUTES[3]) == []
+
+
 def test_a_draft_on_a_disk_gets_its_send_time_when_it_is_sent_in_the_next_life(tmp_path: Path) -> None:
     first = device(fault("offline"), queue=FileQueue(tmp_path / "queue"))
     assert list(play(first, 3)) == []

@@ -235,8 +235,9 @@ async def test_a_clock_paces_it_and_whoever_is_slow_is_waited_for() -> None:
     clock = FakeClock(0)
     heard: list[tuple[int, int]] = []
 
-    async def settled(now_ns: int) -> None:
+    async def settled(now_ns: int) -> int:
         heard.append((now_ns, clock.now_ns()))
+        return now_ns
 
     await Player(SECONDS, FakeBroker(), clock, settled=settled).run()
     assert heard == [(t * SECOND_NS, t * SECOND_NS) for t in (9, 19, 29, 32, 70)]
@@ -251,9 +252,10 @@ async def test_without_marks_only_bundles_go_out() -> None:
 async def test_stopped_it_ends_after_the_instant_it_is_at_without_a_closing_mark() -> None:
     player: Player
 
-    async def settled(now_ns: int) -> None:
+    async def settled(now_ns: int) -> int:
         if now_ns == 60 * SECOND_NS:
             player.stop()
+        return now_ns
 
     broker = FakeBroker()
     player = Player(MINUTES, broker, settled=settled)
@@ -273,6 +275,42 @@ async def test_stopped_while_the_broker_is_away_it_ends_with_the_bundle_queued()
     played = await player.run()
     assert not played.finished
     assert played.counts["rec-p-1"].queued == 1
+
+
+class KilledBroker(FakeBroker):
+    """Hands on a message now and then; killed when a mark comes by for the first time, it forgets all the others."""
+
+    def __init__(self, at_mark: int) -> None:
+        super().__init__()
+        self._at_mark = at_mark
+        self.handed_on: list[tuple[str, bytes]] = []
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        await super().publish(topic, payload)
+        if payload == mark_payload(self._at_mark * SECOND_NS) and self.connections == 1:
+            self.messages.clear()
+            self.reconnect()
+
+    def hand_on(self) -> tuple[str, bytes]:
+        self.handed_on.append(self.messages.pop(0))
+        return self.handed_on[-1]
+
+
+@pytest.mark.parametrize("echo", [True, False])
+@pytest.mark.parametrize("at_mark", [60, 90, 120])
+async def test_what_a_killed_broker_forgot_is_played_again_in_order(at_mark: int, echo: bool) -> None:
+    echoes, calm, broker = Echoes(ahead=1), FakeBroker(), KilledBroker(at_mark)
+    await Player(MINUTES, calm).run()
+    running = asyncio.ensure_future(Player(MINUTES, broker, settled=echoes.settled if echo else None).run())
+    while not running.done() or broker.messages:
+        for _ in range(10):
+            await asyncio.sleep(0)
+        if broker.messages:
+            topic, payload = broker.hand_on()
+            if topic.endswith("mark"):
+                echoes.heard(payload)
+    assert (await running).finished
+    assert list(dict.fromkeys(broker.handed_on)) == calm.messages
 
 
 async def test_a_player_stays_no_further_ahead_than_the_echoes_allow() -> None:
