@@ -1,6 +1,6 @@
 """The anomaly detector: behind the ward's protocol, for recordings, and in words.
 
-The parts: `vitals.quality` (artefacts), `models.anomaly_evidence` (what a minute says against the hours before),
+The parts: `vitals.artefacts` (artefacts), `models.anomaly_evidence` (what a minute says against the hours before),
 `models.anomaly_model` (the network and the score), `models.anomaly_recording` (whole recordings).
 
 Research software, not a medical device.

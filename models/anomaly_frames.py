@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from models import anomaly_evidence as evidence
 from models.anomaly_grid import MINUTES, SIGNS, Grid
-from vitals import quality
-from vitals.quality import Quality
+from vitals import artefacts
+from vitals.artefacts import Verdict
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -19,8 +19,8 @@ _PREFIX = "quality_"
 
 
 def start(rows: int) -> State:
-    """State of patients never seen: that of `vitals.quality` under a prefix, and that of the evidence."""
-    judged = {_PREFIX + k: v for k, v in quality.start(rows).items()}
+    """State of patients never seen: that of `vitals.artefacts` under a prefix, and that of the evidence."""
+    judged = {_PREFIX + k: v for k, v in artefacts.start(rows).items()}
     return {**judged, **evidence.start(rows)}
 
 
@@ -38,9 +38,9 @@ def look(values: npt.NDArray[np.floating], measured: Bools, state: State, grid: 
         Features as `models.anomaly_evidence.step` makes them, and the state one row on.
     """
     before = {k.removeprefix(_PREFIX): v for k, v in state.items() if k.startswith(_PREFIX)}
-    judge_from = before if grid is MINUTES else quality.start(len(values))
-    found, _, judged = quality.judge(values, measured, judge_from)
-    good = measured & (found != Quality.ARTEFACT)
+    judge_from = before if grid is MINUTES else artefacts.start(len(values))
+    found, _, judged = artefacts.judge(values, measured, judge_from)
+    good = measured & (found != Verdict.ARTEFACT)
     x = np.where(good, values, np.nan)[:, _COLUMNS].astype(np.float32)
     features, after = evidence.step(x, {k: v for k, v in state.items() if not k.startswith(_PREFIX)}, grid)
     return features, {**{_PREFIX + k: v for k, v in judged.items()}, **after}

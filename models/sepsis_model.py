@@ -53,7 +53,7 @@ class SepsisHead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alerts_per_day: float
     """The budget: alerts per patient-day that the threshold gave on validation patients."""
     warm_up: int
-    """Hours a patient must have had before a score is given."""
+    """Hours at the beginning of a stay that get no score."""
     fresh_groups: int
     """Of the five vital groups, how many must have been measured within `fresh_h`."""
     fresh_h: int
@@ -137,7 +137,7 @@ class SepsisModel:
         newest = np.stack([memory.age_h[:, g].min(axis=1) for g in self._groups], axis=1)
         fresh = (newest < self.head.fresh_h).sum(axis=1) >= self.head.fresh_groups
         like = unlikeness(self.runtime.scale(x)) <= self.head.unlike_limit
-        return np.asarray(fresh & like & (hours >= self.head.warm_up))
+        return np.asarray(fresh & like & (hours > self.head.warm_up))
 
 
 def settings_of(manifest: artifacts.Manifest) -> FeatureSettings:

@@ -60,7 +60,8 @@ class Detector(Protocol):
         name: Stable, lower case: ``ewma``, ``anomaly``, ``sepsis``.
         version: Of its numbers; goes into every event that rests on it.
         grid_ns: Length of the frames it steps on: a minute or an hour.
-        warm_up: Frames a patient must have had before a score is given; until then the score is NaN, not zero.
+        warm_up: Frames at the beginning of a patient's stay that get no score: theirs is NaN, not zero. With 1 the
+            second frame may have one.
         parts: What can speak inside it.
         threshold: Score at or above which its rule holds.
     """

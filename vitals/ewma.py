@@ -29,7 +29,7 @@ class EwmaSettings:
 
     Attributes:
         alpha: Weight of a new value in mean and variance; 0.02 remembers about 50 frames.
-        warm_up: Frames of a sign before it may speak.
+        warm_up: Frames in which a sign was measured before it may speak.
         jump_z: Standard deviations at which a jump reaches its threshold.
         drift_k: Slack of the CUSUM, in standard deviations.
         drift_h: CUSUM at which a drift reaches its threshold.

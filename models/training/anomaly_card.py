@@ -14,7 +14,7 @@ untreated, by it.
 
 ## What it is
 
-One step {each}: `vitals.quality` names artefacts and takes them out; a GRU that stands three rows back forecasts every
+One step {each}: `vitals.artefacts` names artefacts and takes them out; a GRU that stands three rows back forecasts every
 sign that is there with heavy-tailed (Student) residuals, once from the past alone and once more given what the other
 signs show now; small scorers weigh its surprise together with plain evidence (`models.anomaly_evidence`). Five parts
 speak: spike, shift, stuck and flat about one sign, drift about all. Each has its own share of the alert budget:

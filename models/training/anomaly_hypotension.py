@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.training.anomaly_data import hash_share, minute_stays
-from vitals import quality
-from vitals.quality import Quality
+from vitals import artefacts
+from vitals.artefacts import Verdict
 from vitals.signs import Sign
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ FEATURES: Final = (
 
 def cleaned(x: Floats) -> Floats:
     """A stay without its artefacts, shape as given: (minutes, N_SIGNS)."""
-    state, out = quality.start(1), x.copy()
+    state, out = artefacts.start(1), x.copy()
     for t in range(len(x)):
-        q, _, state = quality.judge(x[t : t + 1], np.isfinite(x[t : t + 1]), state)
-        out[t, q[0] == Quality.ARTEFACT] = np.nan
+        q, _, state = artefacts.judge(x[t : t + 1], np.isfinite(x[t : t + 1]), state)
+        out[t, q[0] == Verdict.ARTEFACT] = np.nan
     return out
 
 

@@ -34,8 +34,11 @@ patients, sensors and noise.
 ## Data and licence
 
 PhysioNet/CinC Challenge 2019 (Reyna et al., Crit Care Med 48(2):210-217, 2020; doi:10.13026/v64v-d857; Goldberger et
-al. 2000), two hospitals, patients split by hash 70/10/20. Open Data Commons Open Database License 1.0: these weights
-are a produced work of that database. Confirm the licence on PhysioNet before publishing.
+al. 2000), two hospitals, patients split by hash 70/10/20. Two licences are named for it: the notice beside the copy
+used here asks to treat it as Open Data Commons Open Database License 1.0, PhysioNet's public page has said Creative
+Commons Attribution 4.0. Both ask for the attribution above. Under the first these weights are a produced work, to go
+out with the notice that they were made from that database, and a database derived from it would have to be shared
+alike. Which one holds was not settled here: confirm it on PhysioNet before publishing.
 
 ## When it abstains
 
@@ -133,7 +136,7 @@ def card_of(manifest: Manifest, numbers: str | None = None) -> str:
         name=manifest.name, version=manifest.version, members=len(validation.get("members", [])) or 1,
         parameters=validation.get("parameters", 0), threshold=head["threshold"], budget=head["alerts_per_day"],
         inputs=", ".join(f"{name} ({unit})" for name, unit in manifest.inputs.items()),
-        warm_up_text=f"{head['warm_up'] - 1} h" if head["warm_up"] != 2 else "hour", fresh_groups=head["fresh_groups"],
+        warm_up_text=f"{head['warm_up']} h" if head["warm_up"] != 1 else "hour", fresh_groups=head["fresh_groups"],
         fresh_h=head["fresh_h"], unlike=head["unlike_limit"],
         numbers=numbers or _NO_NUMBERS.format(hm=validation.get("ensemble", {}).get("hm", "unknown")),
     )  # fmt: skip

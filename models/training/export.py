@@ -85,7 +85,7 @@ def head_of(
     rule = threshold_for(score, stays.lengths, budget, clear_share=CLEAR_SHARE, refractory_h=6)
     return SepsisHead(
         calibration=table, threshold=rule.threshold, clear=rule.clear, refractory_h=rule.refractory_h,
-        alerts_per_day=budget, warm_up=2, fresh_groups=3, fresh_h=6,
+        alerts_per_day=budget, warm_up=1, fresh_groups=3, fresh_h=6,
         unlike_limit=round(float(np.quantile(unlike, _UNLIKE_SHARE)), 4),
     )  # fmt: skip
 

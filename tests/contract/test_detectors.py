@@ -122,10 +122,9 @@ def test_scores_are_within_0_and_1_or_not_there(detector):
 
 def test_in_the_warm_up_the_score_is_absent_never_zero(detector):
     score, part, sign = play(detector, night(detector, missing=0.0))
-    before = max(0, detector.warm_up - 1)  # whether the frame that completes the warm-up has a score is its own choice
-    assert np.isnan(score[:before]).all()
-    assert (part[:before] == -1).all()
-    assert (sign[:before] == -1).all()
+    assert np.isnan(score[: detector.warm_up]).all()
+    assert (part[: detector.warm_up] == -1).all()
+    assert (sign[: detector.warm_up] == -1).all()
     assert not np.isnan(score[detector.warm_up + 5 :]).any()
 
 

@@ -62,7 +62,7 @@ def test_it_says_what_it_is(detector):
 def test_scores_are_in_range_and_absent_until_warm(detector):
     values, static = ward(50, 30, missing=0.0)
     scores, _ = run(detector, values, static)
-    assert np.isnan(scores[: detector.warm_up - 1]).all()
+    assert np.isnan(scores[: detector.warm_up]).all()
     given = scores[~np.isnan(scores)]
     assert len(given)
     assert ((given >= 0) & (given <= 1)).all()

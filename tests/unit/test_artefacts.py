@@ -1,10 +1,10 @@
-"""Artefacts are named, illness is not: `vitals.quality`."""
+"""Artefacts are named, illness is not: `vitals.artefacts`."""
 
 import numpy as np
 import pytest
 
-from vitals import quality
-from vitals.quality import Quality, Reason
+from vitals import artefacts
+from vitals.artefacts import Verdict, Reason
 from vitals.signs import N_SIGNS, Sign
 
 WELL = {Sign.HR: 80, Sign.PULSE: 80, Sign.SPO2: 97, Sign.RESP: 16, Sign.SBP: 120, Sign.DBP: 60, Sign.MAP: 80}
@@ -20,18 +20,18 @@ def frame(**changes):
 
 
 def play(*frames):
-    """Quality and reason of each frame, one patient."""
-    state, out = quality.start(1), []
+    """Verdict and reason of each frame, one patient."""
+    state, out = artefacts.start(1), []
     for x in frames:
-        q, r, state = quality.judge(x[None], np.isfinite(x)[None], state)
+        q, r, state = artefacts.judge(x[None], np.isfinite(x)[None], state)
         out.append((q[0], r[0]))
     return out
 
 
 def test_a_well_patient_is_usable_and_what_is_not_measured_is_absent():
     q, r = play(frame())[0]
-    assert all(q[s] == Quality.USABLE for s in WELL)
-    assert q[Sign.TEMP_C] == Quality.ABSENT
+    assert all(q[s] == Verdict.USABLE for s in WELL)
+    assert q[Sign.TEMP_C] == Verdict.ABSENT
     assert not r.any()
 
 
@@ -53,7 +53,7 @@ def test_a_well_patient_is_usable_and_what_is_not_measured_is_absent():
 )
 def test_an_artefact_is_named(changes, sign, reason):
     q, r = play(frame(**changes))[0]
-    assert (q[sign], r[sign]) == (Quality.ARTEFACT, reason)
+    assert (q[sign], r[sign]) == (Verdict.ARTEFACT, reason)
 
 
 @pytest.mark.parametrize(
@@ -70,26 +70,26 @@ def test_an_artefact_is_named(changes, sign, reason):
 )
 def test_grave_illness_that_comes_within_a_minute_is_no_artefact(changes):
     (_, _), (q, _) = play(frame(), frame(**changes))
-    assert (q < Quality.ARTEFACT).all()
+    assert (q < Verdict.ARTEFACT).all()
 
 
 def test_a_single_pressure_that_moves_alone_stays_in_and_is_doubtful():
     q, r = play(frame(map=150))[0]
-    assert (q[Sign.MAP], r[Sign.MAP]) == (Quality.DOUBTFUL, Reason.MEAN_OUTSIDE)
+    assert (q[Sign.MAP], r[Sign.MAP]) == (Verdict.DOUBTFUL, Reason.MEAN_OUTSIDE)
 
 
 def test_heart_rate_and_pulse_apart_are_both_doubtful():
     q, r = play(frame(hr=140, pulse=70))[0]
     for sign in (Sign.HR, Sign.PULSE):
-        assert (q[sign], r[sign]) == (Quality.DOUBTFUL, Reason.APART)
+        assert (q[sign], r[sign]) == (Verdict.DOUBTFUL, Reason.APART)
 
 
 def test_an_impossible_jump_is_an_artefact_until_the_new_level_has_lasted():
     jumped = frame(temp_c=39.5)
-    said = play(frame(temp_c=36.8), *[jumped] * (quality.MEMORY + 1))
+    said = play(frame(temp_c=36.8), *[jumped] * (artefacts.MEMORY + 1))
     reasons = [r[Sign.TEMP_C] for _, r in said]
-    assert reasons[1 : 1 + quality.MEMORY] == [Reason.RATE_OF_CHANGE] * quality.MEMORY
-    assert said[-1][0][Sign.TEMP_C] < Quality.ARTEFACT
+    assert reasons[1 : 1 + artefacts.MEMORY] == [Reason.RATE_OF_CHANGE] * artefacts.MEMORY
+    assert said[-1][0][Sign.TEMP_C] < Verdict.ARTEFACT
 
 
 def test_the_minute_after_a_flush_is_doubtful_and_the_next_usable():
@@ -106,18 +106,18 @@ def test_a_gap_does_not_wash_the_artefact_away():
 
 def test_the_mask_decides_and_not_the_value():
     x = frame(sbp=274, dbp=262, map=268)[None]
-    q, _, _ = quality.judge(x, np.zeros_like(x, bool), quality.start(1))
-    assert (q == Quality.ABSENT).all()
+    q, _, _ = artefacts.judge(x, np.zeros_like(x, bool), artefacts.start(1))
+    assert (q == Verdict.ABSENT).all()
 
 
 def test_patients_do_not_hear_of_each_other_and_inputs_stay_untouched():
     rng = np.random.default_rng(3)
     x = rng.normal(90, 60, (40, 6, N_SIGNS)).astype(np.float32)
     x[rng.random(x.shape) < 0.2] = np.nan
-    together, state = [], quality.start(40)
+    together, state = [], artefacts.start(40)
     for t in range(6):
         before = {k: v.copy() for k, v in state.items()}
-        q, r, after = quality.judge(x[:, t], np.isfinite(x[:, t]), state)
+        q, r, after = artefacts.judge(x[:, t], np.isfinite(x[:, t]), state)
         assert all(np.array_equal(state[k], before[k], equal_nan=True) for k in state)
         together.append((q, r))
         state = after
@@ -131,7 +131,7 @@ def test_patients_do_not_hear_of_each_other_and_inputs_stay_untouched():
 def test_every_reason_has_a_rule_with_words_and_a_source():
     for reason in Reason:
         if reason is not Reason.NONE:
-            rule = quality.RULES[reason]
+            rule = artefacts.REASONS[reason]
             assert rule.words
             assert rule.source
-            assert rule.quality in {Quality.DOUBTFUL, Quality.ARTEFACT}
+            assert rule.verdict in {Verdict.DOUBTFUL, Verdict.ARTEFACT}

@@ -1,6 +1,6 @@
-"""Names the artefact before anybody looks for illness: a quality for every sign of every closed frame.
+"""Names the artefact before anybody looks for illness: a verdict on every sign of every closed frame.
 
-Rules, each a row of `RULES` with its source, look at one frame of many patients and a few numbers carried from the
+Rules, each a row of `REASONS` with its source, look at one frame of many patients and a few numbers carried from the
 frames before. They never wait for a later frame, so a minute is judged once and the judgement never changes.
 
 ```
@@ -37,7 +37,7 @@ Codes = npt.NDArray[np.int8]
 State = dict[str, npt.NDArray[np.float32]]
 
 
-class Quality(enum.IntEnum):
+class Verdict(enum.IntEnum):
     """How far a value can be believed; higher is worse. ABSENT: nothing was measured in this frame."""
 
     ABSENT = -1
@@ -47,7 +47,7 @@ class Quality(enum.IntEnum):
 
 
 class Reason(enum.IntEnum):
-    """Why a value is not simply usable. Where several hold, the worse quality wins, then the lower number."""
+    """Why a value is not simply usable. Where several hold, the worse verdict wins, then the lower number."""
 
     NONE = 0
     ZEROING = 1
@@ -63,10 +63,10 @@ class Reason(enum.IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class Meaning:
     """One row of the table: what a reason means."""
 
-    quality: Quality
+    verdict: Verdict
     """What it makes of the value."""
     words: str
     """As a nurse reads it."""
@@ -74,23 +74,23 @@ class Rule:
     """Where its numbers come from; the key is in the module's docstring."""
 
 
-RULES: Final[dict[Reason, Rule]] = {
-    Reason.ZEROING: Rule(Quality.ARTEFACT, "pressure line open to air or unplugged", "[AE] <= 10 mmHg"),
-    Reason.FLUSH: Rule(
-        Quality.ARTEFACT, "pressure line flushed or shut", "[AE] bands from 150; [JSQI] > 300, mean > 200"
+REASONS: Final[dict[Reason, Meaning]] = {
+    Reason.ZEROING: Meaning(Verdict.ARTEFACT, "pressure line open to air or unplugged", "[AE] <= 10 mmHg"),
+    Reason.FLUSH: Meaning(
+        Verdict.ARTEFACT, "pressure line flushed or shut", "[AE] bands from 150; [JSQI] > 300, mean > 200"
     ),
-    Reason.FLAT_PRESSURE: Rule(Quality.ARTEFACT, "pressure wave flat: line damped or shut", "[AE] bands below 150"),
-    Reason.INVERTED_PRESSURE: Rule(Quality.ARTEFACT, "systolic below diastolic", "arithmetic: no pressure wave has it"),
-    Reason.CONTACT_LOST: Rule(
-        Quality.ARTEFACT, "sensor off the patient", "[SIGNS] plausible range of SpO2 and temperature; [SITE] rate of 0"
+    Reason.FLAT_PRESSURE: Meaning(Verdict.ARTEFACT, "pressure wave flat: line damped or shut", "[AE] bands below 150"),
+    Reason.INVERTED_PRESSURE: Meaning(Verdict.ARTEFACT, "systolic below diastolic", "arithmetic: no pressure wave has it"),
+    Reason.CONTACT_LOST: Meaning(
+        Verdict.ARTEFACT, "sensor off the patient", "[SIGNS] plausible range of SpO2 and temperature; [SITE] rate of 0"
     ),
-    Reason.RATE_OF_CHANGE: Rule(Quality.ARTEFACT, "changed faster than a body can", "[SITE] see MAX_CHANGE"),
-    Reason.APART: Rule(Quality.DOUBTFUL, "heart rate and pulse disagree", "[SITE] more than 30 % and 15 /min apart"),
-    Reason.MEAN_OUTSIDE: Rule(Quality.DOUBTFUL, "mean pressure outside systolic to diastolic", "arithmetic"),
-    Reason.SETTLING: Rule(
-        Quality.DOUBTFUL, "first minute after an artefact", "[SITE] a minute's mean still holds part of it"
+    Reason.RATE_OF_CHANGE: Meaning(Verdict.ARTEFACT, "changed faster than a body can", "[SITE] see MAX_CHANGE"),
+    Reason.APART: Meaning(Verdict.DOUBTFUL, "heart rate and pulse disagree", "[SITE] more than 30 % and 15 /min apart"),
+    Reason.MEAN_OUTSIDE: Meaning(Verdict.DOUBTFUL, "mean pressure outside systolic to diastolic", "arithmetic"),
+    Reason.SETTLING: Meaning(
+        Verdict.DOUBTFUL, "first minute after an artefact", "[SITE] a minute's mean still holds part of it"
     ),
-    Reason.IMPLAUSIBLE: Rule(Quality.DOUBTFUL, "outside the plausible range", "[SIGNS]"),
+    Reason.IMPLAUSIBLE: Meaning(Verdict.DOUBTFUL, "outside the plausible range", "[SIGNS]"),
 }
 
 # [SITE] Largest change between the medians of neighbouring minutes that is still a body's. Each is about twice what
@@ -120,7 +120,7 @@ _LOW = np.array([SIGNS[s].plausible[0] for s in Sign], np.float32)
 _HIGH = np.array([SIGNS[s].plausible[1] for s in Sign], np.float32)
 _LIMIT = np.array([MAX_CHANGE.get(s, np.inf) for s in Sign], np.float32)
 _LINE = (Sign.SBP, Sign.DBP, Sign.MAP)
-_QUALITY_OF = np.array([0, *(RULES[r].quality for r in Reason if r)], np.int8)
+_VERDICT_OF = np.array([0, *(REASONS[r].verdict for r in Reason if r)], np.int8)
 
 
 def start(rows: int) -> State:
@@ -193,7 +193,7 @@ def judge(values: Floats, measured: Bools, state: State) -> tuple[Codes, Codes, 
         state: Of the same n patients, from `start` or the call before; left untouched.
 
     Returns:
-        Quality and Reason, both int8 of shape (n, N_SIGNS), and the state one frame on.
+        Verdict and Reason, both int8 of shape (n, N_SIGNS), and the state one frame on.
     """
     x = np.where(measured, values, np.nan).astype(np.float32)
     seen = ~np.isnan(x)
@@ -206,14 +206,14 @@ def judge(values: Floats, measured: Bools, state: State) -> tuple[Codes, Codes, 
         reasons[Reason.SETTLING] = seen & (state["bad"] > 0)
         reasons[Reason.IMPLAUSIBLE] = (x < _LOW) | (x > _HIGH)
     reason = np.zeros(x.shape, np.int8)
-    for r in sorted(reasons, key=lambda r: (RULES[r].quality, -r)):  # the worst last, so that it stays
+    for r in sorted(reasons, key=lambda r: (REASONS[r].verdict, -r)):  # the worst last, so that it stays
         reason[reasons[r] & seen] = r
-    quality = np.where(seen, _QUALITY_OF[reason], np.int8(Quality.ABSENT)).astype(np.int8)
-    good = (quality == Quality.USABLE) | (quality == Quality.DOUBTFUL)
+    verdict = np.where(seen, _VERDICT_OF[reason], np.int8(Verdict.ABSENT)).astype(np.int8)
+    good = (verdict == Verdict.USABLE) | (verdict == Verdict.DOUBTFUL)
     after: State = {
         "last": np.where(good, x, state["last"]),
         "since": np.where(good, np.float32(0), np.minimum(state["since"] + 1, np.float32(MEMORY))),
         # Not measured: whether the artefact goes on is unknown, so its mark stays.
-        "bad": np.where(seen, quality == Quality.ARTEFACT, state["bad"] > 0).astype(np.float32),
+        "bad": np.where(seen, verdict == Verdict.ARTEFACT, state["bad"] > 0).astype(np.float32),
     }
-    return quality, reason, after
+    return verdict, reason, after
