@@ -14,6 +14,7 @@ import numpy as np
 
 from models.anomaly_model import SHIPPED, AnomalyHead, AnomalyModel
 from models.anomaly_recording import score_recording
+from models.runtime import broken
 from vitals.detector import FrameInput, Scored, State
 from vitals.signs import SIGNS, Sign
 
@@ -66,4 +67,5 @@ class AnomalyDetector:
         for name, array in state.items():
             array[rows] = after[name]
         ok = row.assessable
-        return Scored(np.where(ok, row.score, np.nan), np.where(ok, row.part, -1), np.where(ok, row.sign, -1))
+        failed = broken(row.score, after["hidden"])
+        return Scored(np.where(ok, row.score, np.nan), np.where(ok, row.part, -1), np.where(ok, row.sign, -1), failed)

@@ -50,7 +50,8 @@ class AnomalyHead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threshold: float
     """Score at which the rule holds."""
     warm_up: int
-    """Rows at the beginning of a stay that get no score. Until a patient's own habits are known the population's stand in for them."""
+    """Rows at the beginning of a stay that get no score. Until a patient's own habits are known the population's stand
+    in for them."""
 
     def __post_init__(self) -> None:
         k = len(self.parts)

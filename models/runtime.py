@@ -22,6 +22,16 @@ depend on who else is on the ward. The cost is that one patient takes as long as
 """
 
 
+def broken(said: NDArray[np.floating], hidden: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Where arithmetic broke down: a score or a hidden number that is none. Such a state would stay so for ever.
+
+    Args:
+        said: Shape (n,), what the network said, before anything is withheld.
+        hidden: Shape (n, state_width), the next state.
+    """
+    return np.asarray(~(np.isfinite(said) & np.isfinite(hidden).all(axis=1)))
+
+
 class Runtime:
     """One graph, one thread."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from models.runtime import broken
 from models.sepsis_model import SHIPPED, SepsisHead, SepsisModel, hourly_values
 from models.sepsis_recording import score_recording, score_stays
 from models.sepsis_words import Explanation, explain
@@ -62,4 +63,5 @@ class SepsisDetector:
             array[rows] = after[name]
         n = len(rows)
         part = np.where(hour.assessable, 0, -1).astype(np.int64)
-        return Scored(np.where(hour.assessable, hour.score, np.nan), part, np.full(n, -1, np.int64))
+        failed = broken(hour.logit, after["hidden"])
+        return Scored(np.where(hour.assessable, hour.score, np.nan), part, np.full(n, -1, np.int64), failed)

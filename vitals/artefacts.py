@@ -80,7 +80,9 @@ REASONS: Final[dict[Reason, Meaning]] = {
         Verdict.ARTEFACT, "pressure line flushed or shut", "[AE] bands from 150; [JSQI] > 300, mean > 200"
     ),
     Reason.FLAT_PRESSURE: Meaning(Verdict.ARTEFACT, "pressure wave flat: line damped or shut", "[AE] bands below 150"),
-    Reason.INVERTED_PRESSURE: Meaning(Verdict.ARTEFACT, "systolic below diastolic", "arithmetic: no pressure wave has it"),
+    Reason.INVERTED_PRESSURE: Meaning(
+        Verdict.ARTEFACT, "systolic below diastolic", "arithmetic: no pressure wave has it"
+    ),
     Reason.CONTACT_LOST: Meaning(
         Verdict.ARTEFACT, "sensor off the patient", "[SIGNS] plausible range of SpO2 and temperature; [SITE] rate of 0"
     ),
@@ -95,14 +97,15 @@ REASONS: Final[dict[Reason, Meaning]] = {
 
 # [SITE] Largest change between the medians of neighbouring minutes that is still a body's. Each is about twice what
 # sudden illness does: a paroxysmal tachycardia adds 100 /min at once, an apnoea takes saturation down by roughly 1 %
-# a second only after a lag (so 45 points), a core temperature moves 0.1 Cel. Temperature's limit allows for a probe
-# warming up. Pressures: a pause or a bolus of pressor moves 60 to 90 mmHg within a minute.
+# a second only after a lag (so 45 points), a pause or a bolus of pressor moves pressures by 60 to 90 mmHg within a
+# minute. A core temperature moves 0.1 Cel; its limit allows for a probe that warms up or is put somewhere else, and
+# names one that has fallen out.
 MAX_CHANGE: Final[dict[Sign, float]] = {
     Sign.HR: 120.0,
     Sign.PULSE: 120.0,
     Sign.SPO2: 45.0,
     Sign.RESP: 60.0,
-    Sign.TEMP_C: 1.0,
+    Sign.TEMP_C: 3.0,
     Sign.SBP: 110.0,
     Sign.DBP: 90.0,
     Sign.MAP: 100.0,

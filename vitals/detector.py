@@ -8,10 +8,11 @@ ward owns, grows and snapshots. So a detector is a function, and cutting a strea
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy.typing as npt
 
+from vitals.events import Why
 from vitals.reading import BoolArray, FloatArray, IntArray
 
 State: TypeAlias = dict[str, npt.NDArray[Any]]
@@ -46,11 +47,14 @@ class Scored:
         score: Shape (n,), 0..1, higher is worse; NaN: not assessable (warm-up, too little fresh, unlike the training).
         part: Shape (n,), which of the detector's `parts` spoke loudest; -1 where none.
         sign: Shape (n,), the `Sign` it spoke about; -1 where it is about no single one.
+        failed: Shape (n,), where its arithmetic broke down and what it says means nothing; None: nowhere. The ward
+            begins these patients' state anew.
     """
 
     score: FloatArray
     part: IntArray
     sign: IntArray
+    failed: BoolArray | None = None
 
 
 class Detector(Protocol):
@@ -112,3 +116,33 @@ class Detector(Protocol):
             n rows. The answer for a patient depends on that patient's frames alone, in order.
         """
         ...
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A detector that can say why. Asked when an alarm is raised or gets worse, or by a page; never in every frame."""
+
+    def explain(self, frames: FrameInput, before: State, after: State) -> list[Why]:
+        """Explain the newest frame of some patients, in one batch.
+
+        Args:
+            frames: n rows, as they were scored.
+            before: State of these n patients before the frame; left untouched.
+            after: And after it; left untouched.
+
+        Returns:
+            One for each row, without `published` (the ward's to add).
+        """
+        ...
+
+
+def pick(frames: FrameInput, rows: IntArray) -> FrameInput:
+    """Some rows of a frame."""
+    return FrameInput(
+        end_ns=frames.end_ns,
+        value=frames.value[rows],
+        measured=frames.measured[rows],
+        age_ns=frames.age_ns[rows],
+        age_years=frames.age_years[rows],
+        sex=frames.sex[rows],
+    )

@@ -6,12 +6,14 @@ These names are promises to other programs (docs/alarms.md).
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
-from vitals.reading import BoolArray, FloatArray, IntArray
+from vitals.reading import BoolArray, ByteArray, FloatArray, IntArray
 
 
 class Priority(enum.StrEnum):
@@ -221,6 +223,8 @@ class Frames:
         detector: Shape (rows, detectors), scores in 0..1 of the detectors that stepped, NaN not assessable.
         detectors: Their names.
         closed_by_ns: The tick that closed it.
+        reason: Shape (rows, n_signs), `vitals.artefacts.Reason` of each value measured; 0 where usable or absent.
+        absent: Shape (rows, detectors), `vitals.asking.Absence`: why there is no score (0 where there is one).
     """
 
     start_ns: int
@@ -235,3 +239,12 @@ class Frames:
     detector: FloatArray
     detectors: tuple[str, ...]
     closed_by_ns: int
+    reason: npt.NDArray[np.int8] = field(default_factory=lambda: np.zeros((0, 0), np.int8))
+    absent: ByteArray = field(default_factory=lambda: np.zeros((0, 0), np.uint8))
+
+    def __post_init__(self) -> None:
+        """Where nothing is said of artefacts and absences there are none but what the scores themselves say."""
+        if not self.reason.size:
+            self.reason = np.zeros(self.value.shape, np.int8)
+        if not self.absent.size:
+            self.absent = np.where(np.isnan(self.detector), 2, 0).astype(np.uint8)

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from vitals.align import MEASURE_OF_SIGN, Closed
+from vitals.asking import ANSWERED
 from vitals.conditions import BANDS, Conditions, RuleTimes
 from vitals.reading import BoolArray, FloatArray, IntArray
 from vitals.roster import NEVER, Roster
@@ -75,6 +76,19 @@ def detector_answer(score: FloatArray, threshold: float) -> Answer:
     """A detector's score against its threshold; back below four fifths of it."""
     known = ~np.isnan(score)
     return Answer((known & (score >= threshold)).astype(np.int64), known & (score < 0.8 * threshold))
+
+
+def model_late_answer(since_ns: IntArray, end_ns: int) -> Answer:
+    """Whether a detector has given no answer for too long.
+
+    Args:
+        since_ns: Shape (n, detectors), as `vitals.asking.Service.since_ns`.
+        end_ns: End of the frame.
+    """
+    late = since_ns != ANSWERED
+    first = np.where(late, since_ns, end_ns).min(axis=1, initial=end_ns)
+    minutes = np.where(late.any(axis=1), (end_ns - first) / MINUTE_NS, -1.0)
+    return Answer(_bands(RULES["model-late"], minutes), ~late.any(axis=1))
 
 
 def sensor_answers(roster: Roster, rows: IntArray, closed: Closed, now_ns: int) -> dict[str, Answer]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from vitals.events import SCORES, Frames
 from vitals.signs import N_SIGNS
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 _VERSION_KEY: Final = b"teleward.frames"
 
@@ -48,13 +48,16 @@ _FIELDS: Final = (
     pa.field("age_ns", _lists(pa.int64(), N_SIGNS), nullable=False),
     pa.field("low", _lists(pa.float64(), len(SCORES)), nullable=False),
     pa.field("high", _lists(pa.float64(), len(SCORES)), nullable=False),
+    pa.field("reason", _lists(pa.int8(), N_SIGNS), nullable=False),
     pa.field("missing", pa.int64(), nullable=False),
 )
 
 
 def _schema(detectors: int) -> Any:
     # A field for each detector, because Arrow has no lists of width 0 that survive the way.
-    return pa.schema([*_FIELDS, *(pa.field(f"detector_{i}", pa.float64(), nullable=False) for i in range(detectors))])
+    scores = [pa.field(f"detector_{i}", pa.float64(), nullable=False) for i in range(detectors)]
+    absent = [pa.field(f"absent_{i}", pa.uint8(), nullable=False) for i in range(detectors)]
+    return pa.schema([*_FIELDS, *scores, *absent])
 
 
 def encode(frames: Frames) -> bytes:
@@ -69,13 +72,15 @@ def encode(frames: Frames) -> bytes:
         frames.age_ns,
         frames.low,
         frames.high,
+        np.ascontiguousarray(frames.reason),
     )
     columns = [
         pa.FixedSizeListArray.from_arrays(pa.array(array.reshape(-1)), type=field.type)
         for array, field in zip(wide, _FIELDS, strict=False)
     ]
     columns.append(pa.array(frames.missing))
-    columns += [pa.array(np.ascontiguousarray(frames.detector[:, i])) for i in range(len(frames.detectors))]
+    for narrow in (frames.detector, frames.absent):
+        columns += [pa.array(np.ascontiguousarray(narrow[:, i])) for i in range(len(frames.detectors))]
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, schema) as writer:
         writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
@@ -83,25 +88,29 @@ def encode(frames: Frames) -> bytes:
 
 
 def decode(data: bytes) -> Frames:
-    """Read frames. All arrays but `detector` are read-only views of `data`.
+    """Read frames. All arrays but `detector` and `absent` are read-only views of `data`.
 
     Raises:
         FramesError: If the bytes are no frames of this version, with what is wrong.
     """
     try:
         head, columns = _columns(data)
-        wide = [column.values.to_numpy() for column in columns[:5]]
-        missing = columns[5].to_numpy()
-        detector = [column.to_numpy() for column in columns[6:]]
+        wide = [column.values.to_numpy() for column in columns[:6]]
+        missing = columns[6].to_numpy()
+        count = len(head.detectors)
+        detector = [column.to_numpy() for column in columns[7 : 7 + count]]
+        without = [column.to_numpy() for column in columns[7 + count :]]
     except (pa.ArrowException, OSError, StopIteration, KeyError, msgspec.DecodeError, UnicodeError) as error:
         raise FramesError(f"not frames: {type(error).__name__}: {error}") from error
     rows = len(missing)
     if rows != len(head.patients):
         raise FramesError(f"{rows} rows for {len(head.patients)} patients")
-    value, measured, age_ns, low, high = wide
+    value, measured, age_ns, low, high, reason = wide
     scored: npt.NDArray[np.float64] = np.empty((rows, len(detector)))
+    absent: npt.NDArray[np.uint8] = np.empty((rows, len(detector)), np.uint8)
     for index, column in enumerate(detector):
         scored[:, index] = column
+        absent[:, index] = without[index]
     return Frames(
         start_ns=head.start_ns,
         end_ns=head.end_ns,
@@ -115,6 +124,8 @@ def decode(data: bytes) -> Frames:
         detector=scored,
         detectors=head.detectors,
         closed_by_ns=head.closed_by_ns,
+        reason=reason.reshape(rows, N_SIGNS),
+        absent=absent,
     )
 
 

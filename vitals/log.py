@@ -1,8 +1,8 @@
 """The records of the one log: all that can change a ward's mind, in the order Kafka gave them.
 
-A partition of the input topic holds blocks, ticks, commands, bindings, enrolments and limits, told apart by the
-Kafka header ``type``. The ward reads no clock: its time is the newest tick. So the same log gives the same events on
-any machine, after any crash, at any speed.
+A partition of the input topic holds blocks, ticks, commands, bindings, enrolments, limits and outages, told apart by
+the Kafka header ``type``. The ward reads no clock: its time is the newest tick. So the same log gives the same events
+on any machine, after any crash, at any speed.
 
 Blocks are `vitals.reading.Block` (bytes: `vitals.block`); the other records are small and travel as JSON, here.
 """
@@ -105,6 +105,27 @@ class Limit(msgspec.Struct, frozen=True, tag_field="type", tag="limit", kw_only=
     reason: str
 
 
+class Outage(msgspec.Struct, frozen=True, tag_field="type", tag="outage", kw_only=True):
+    """A learned detector does not answer, or answers again: said by whoever hosts the ward.
+
+    How long a model takes is a matter of the machine, and the ward reads no clock; so what the host saw becomes a
+    record, and the same log gives the same events on any machine.
+
+    Attributes:
+        detector: Its name.
+        version: Its version; a ward that serves another one leaves the record alone.
+        state: `late` or `failed`: it is not asked from here on, the pending frame included; `over`: it is again.
+        at_ns: When the host saw it, ward time; for the record only.
+        reason: What happened, for people.
+    """
+
+    detector: str
+    version: str
+    state: Literal["late", "failed", "over"]
+    at_ns: _TimeNs
+    reason: str = ""
+
+
 Action: TypeAlias = Literal["acknowledge", "shelve", "unshelve", "expect", "resolve"]
 
 
@@ -145,7 +166,7 @@ class Command(msgspec.Struct, frozen=True, tag_field="type", tag="command", kw_o
     note: str = ""
 
 
-Small: TypeAlias = Tick | Command | Binding | Enrolment | Limit
+Small: TypeAlias = Tick | Command | Binding | Enrolment | Limit | Outage
 Record: TypeAlias = Block | Small
 
 _encoder = msgspec.json.Encoder()

@@ -326,8 +326,10 @@ _TECHNICAL: Final = (
         "model-late",
         (Band(5, LOW),),
         "min",
+        pages=False,
         words="A risk score is late or missing; the published scores go on.",
-        source="site: five frames of the grid",
+        source="site: five frames of the grid; calls nobody, because it is true of a whole ward at once: whoever runs "
+        "the system is told by the health of its parts",
     ),
     _technical(
         "no-device",
@@ -340,11 +342,11 @@ _TECHNICAL: Final = (
         _technical(
             sensor_off_id(measure),
             (Band(1, LOW),),
-            "poor signal or no contact",
+            "poor signal, no contact or artefact",
             measure=measure,
             delay_ns=MINUTE_NS,
             hysteresis_ns=10 * SECOND_NS,
-            words=f"The sensor for {measure.label} is off or has no signal.",
+            words=f"The sensor for {measure.label} is off, has no signal, or shows what is no patient's.",
             source="site: delay longer than a movement",
         )
         for measure in Measure

@@ -84,7 +84,7 @@ class Standing:
         return Picture(np.where(valid, newest, np.nan), self._measured[rows], age, newest)
 
     def hour(self, rows: IntArray, end_ns: int) -> Picture:
-        """The hour that ends with the frame just taken: means of the minutes measured; begins the next hour.
+        """The hour that ends with the frame just taken: means of the minutes measured.
 
         Where nothing was measured within the hour, the value that still stands is given, unmeasured.
         """
@@ -92,9 +92,12 @@ class Standing:
         count = self._count[rows]
         some = count > 0
         mean = np.divide(self._sum[rows], count, out=now.value.copy(), where=some)
+        return Picture(mean, some, now.age_ns, now.newest)
+
+    def begin_hour(self) -> None:
+        """The next hour begins: nothing has been measured in it."""
         self._sum[:] = 0
         self._count[:] = 0
-        return Picture(mean, some, now.age_ns, now.newest)
 
     def any_valid(self, end_ns: int) -> bool:
         """Whether any sign of anybody is still valid at an instant."""

@@ -11,88 +11,34 @@ rare: a condition that changed, an alarm, a person's command.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, TypeAlias, assert_never
+from collections.abc import Callable
+from typing import Any, Final, assert_never
 
 import numpy as np
 
 from vitals.alarm_book import Book
-from vitals.align import AlignSettings, Grid, Samples
-from vitals.detector import Detector, State
-from vitals.events import AlarmEvent, Frames
-from vitals.ewma import Ewma
+from vitals.align import Grid, Samples
+from vitals.asking import Answer, Batch, Service
+from vitals.detector import State
+from vitals.events import AlarmEvent
 from vitals.frame_rules import FrameRules
 from vitals.limits import RULE_INDEX, Limits, Readings
-from vitals.log import Binding, Command, Enrolment, Limit, Record, Tick
+from vitals.log import Binding, Command, Enrolment, Limit, Outage, Record, Tick
 from vitals.reading import USABLE_UP_TO, Block, BoolArray
 from vitals.roster import DISCHARGED, NOBODY, Roster
 from vitals.rules import RULES_VERSION
+from vitals.screening import Screen
 from vitals.sequence import Bundles, Sequence
-from vitals.signs import SECOND_NS
 from vitals.standing import Standing
 from vitals.tables import SnapshotError, pack, unpack
+from vitals.ward_asking import Open, ask, opened
 from vitals.ward_closing import close_frame, plugged_rules
+from vitals.ward_parts import Outcome, Plugged, Plugs, WardCounts, WardSettings, default_detectors
 from vitals.ward_telling import Teller
 
-SNAPSHOT_VERSION: Final = 1
+__all__ = ["Outcome", "Plugged", "Plugs", "Ward", "WardCounts", "WardSettings", "default_detectors"]
 
-
-class Plugged(NamedTuple):
-    """A detector and the rule that judges it; no rule: it runs in shadow, scored and stored, never alarmed."""
-
-    detector: Detector
-    rule: str | None
-
-
-Plugs: TypeAlias = tuple[Plugged, ...]
-
-
-def default_detectors() -> Plugs:
-    """The EWMA control under the anomaly rule."""
-    return (Plugged(Ewma(), "anomaly"),)
-
-
-@dataclass(frozen=True, slots=True)
-class WardSettings:
-    """How a ward behaves.
-
-    Attributes:
-        align: Grid, allowed lateness, and how long slow devices' values stay valid.
-        bridge_behind_ns: A bridge whose newest tick is this much behind the others' no longer holds time back.
-    """
-
-    align: AlignSettings = field(default_factory=AlignSettings)
-    bridge_behind_ns: int = 10 * SECOND_NS
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a step brought about, in order.
-
-    Attributes:
-        events: Alarm events.
-        frames: Frames that closed, with their scores.
-    """
-
-    events: list[AlarmEvent] = field(default_factory=list)
-    frames: list[Frames] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class WardCounts:
-    """What a ward has counted, in readings (bundles are counted by `vitals.sequence.Counts`).
-
-    Attributes:
-        judged: Readings judged as live, delayed ones included.
-        delayed: Of these, the ones sent in time and received late.
-        late: Readings sent late by their device: down the late lane.
-        unusable: Readings of poor signal or without contact.
-    """
-
-    judged: int = 0
-    delayed: int = 0
-    late: int = 0
-    unusable: int = 0
+SNAPSHOT_VERSION: Final = 2
 
 
 class Ward:
@@ -109,6 +55,7 @@ class Ward:
         self.sequence = Sequence(self.settings.align.lateness_ns)
         self.grid = Grid(self.settings.align)
         self.standing = Standing(self.settings.align.slow_factor)
+        self.screen = Screen()
         self.limits = Limits(self.settings.align.slow_factor)
         self.late = Limits(self.settings.align.slow_factor)
         patient_rules, device_rules, grids = plugged_rules([(p.detector, p.rule) for p in self.plugs])
@@ -116,6 +63,10 @@ class Ward:
         self.device_rules = FrameRules(device_rules, {})
         self.book = Book()
         self.detector_state: list[State] = [plug.detector.start(16) for plug in self.plugs]
+        self.service = Service([plug.detector for plug in self.plugs])
+        self.solve: Callable[[Batch], Answer] = Batch.run  # a host that computes ahead puts its own here
+        self.unasked: tuple[int, int] | None = None  # frame whose detectors have not been asked: end, and its tick
+        self.open_frame: Open | None = None  # what was worked out about it; made anew where it is missing
         self.idle_frames = 0  # closed frames in a row without a reading or a valid value of anybody
         self._teller = Teller(self)
 
@@ -142,6 +93,8 @@ class Ward:
                 self._enrol(record, out)
             case Limit():
                 self._limit(record)
+            case Outage():
+                self._outage(record)
             case _:
                 assert_never(record)
         return out
@@ -250,6 +203,7 @@ class Ward:
             None if still is None else still + lateness,
             None if late is None else late + lateness,
             self._teller.device_silence_due_ns(),
+            self._asking_due_ns(),
         )
         return min((due for due in dues if due is not None), default=None)
 
@@ -265,6 +219,17 @@ class Ward:
         self._teller.device_silences(due, out)
         if self.grid.due_ns() == due:
             close_frame(self, due, self._teller, out)
+        if self._asking_due_ns() == due:
+            ask(self, self._teller, out)
+
+    def _asking_due_ns(self) -> int | None:
+        if self.unasked is None:
+            return None
+        return self.unasked[0] + self.settings.align.lateness_ns + self.settings.detectors_after_ns
+
+    def batches(self) -> list[Batch]:
+        """What the detectors will be asked about the frame that has just closed; computing ahead changes nothing."""
+        return [] if self.unasked is None else [b for b in opened(self).batches if b is not None]
 
     def _settle(self, out: Outcome) -> None:
         """Choose owners of fresh measures, and judge what waited for that."""
@@ -285,15 +250,23 @@ class Ward:
             self._teller.taken_off(row, self.now_ns, out)
         if self.roster.bind(said, self.now_ns) is not None:
             self._reach()
+        self.open_frame = None
 
     def _enrol(self, said: Enrolment, out: Outcome) -> None:
         row = self.roster.enrol(said, self.now_ns)
         self._reach()
+        self.open_frame = None
         if said.state == "discharged":
             self._say(self.book.discharge(said.patient, said.by, self.now_ns), out)
             # What is pending is forgotten too: nobody who was discharged raises anything.
             for judge in (self.limits, self.late, self.patient_rules):
                 judge.leave(row)
+
+    def _outage(self, said: Outage) -> None:
+        for index in self.service.take(said):
+            rows = len(next(iter(self.detector_state[index].values())))
+            self.detector_state[index] = self.plugs[index].detector.start(rows)
+        self.open_frame = None
 
     def _limit(self, said: Limit) -> None:
         if said.rule not in RULE_INDEX:  # nothing to set; whoever hosts the ward has put it aside with the reason
@@ -311,6 +284,8 @@ class Ward:
         """Make room for all patients and devices known."""
         patients, devices = len(self.roster.patients), len(self.roster.devices)
         self.standing.reach(patients)
+        self.screen.reach(patients)
+        self.service.reach(patients)
         self.limits.reach(patients)
         self.late.reach(patients)
         self.patient_rules.reach(patients)
@@ -339,6 +314,9 @@ class Ward:
                 "sequence": self.sequence.state(),
                 "grid": self.grid.state(),
                 "standing": self.standing.state(),
+                "screen": self.screen.state(),
+                "service": self.service.state(),
+                "unasked": self.unasked,
                 "limits": self.limits.state(),
                 "late": self.late.state(),
                 "patient_rules": self.patient_rules.state(),
@@ -372,6 +350,10 @@ class Ward:
         self.sequence.load(state["sequence"])
         self.grid.load(state["grid"])
         self.standing.load(state["standing"])
+        self.screen.load(state["screen"])
+        self.service.load(state["service"])
+        self.unasked = None if state["unasked"] is None else (int(state["unasked"][0]), int(state["unasked"][1]))
+        self.open_frame = None
         self.limits.load(state["limits"])
         self.late.load(state["late"])
         self.patient_rules.load(state["patient_rules"])

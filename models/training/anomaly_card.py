@@ -14,8 +14,8 @@ untreated, by it.
 
 ## What it is
 
-One step {each}: `vitals.artefacts` names artefacts and takes them out; a GRU that stands three rows back forecasts every
-sign that is there with heavy-tailed (Student) residuals, once from the past alone and once more given what the other
+One step {each}: `vitals.artefacts` names artefacts and takes them out; a GRU that stands three rows back forecasts
+every sign that is there with heavy-tailed (Student) residuals, once from the past alone and once more given what the other
 signs show now; small scorers weigh its surprise together with plain evidence (`models.anomaly_evidence`). Five parts
 speak: spike, shift, stuck and flat about one sign, drift about all. Each has its own share of the alert budget:
 {shares}. Score 1 / (1 + r / 0.5), r being alerts a patient-day as rare as this row: one threshold is one budget;
@@ -59,8 +59,10 @@ _DATA = {
     ),
     "physionet2019": (
         "PhysioNet/CinC Challenge 2019 (Reyna et al., Crit Care Med 48(2):210-217, 2020; doi:10.13026/v64v-d857; "
-        "Goldberger et al. 2000), Open Data Commons Open Database License 1.0: these weights are a produced work of "
-        "that database; confirm on PhysioNet before publishing"
+        "Goldberger et al. 2000), of which two licences are named: Open Data Commons Open Database License 1.0 in the "
+        "notice beside the copy used here, Creative Commons Attribution 4.0 on PhysioNet's public page. Both ask for "
+        "this attribution; under the first these weights are a produced work of that database; confirm on PhysioNet "
+        "before publishing"
     ),
 }
 

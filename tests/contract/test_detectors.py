@@ -257,6 +257,18 @@ def test_unknown_age_and_sex_are_no_reason_to_fall_over(detector):
     assert ((score[there] >= 0) & (score[there] <= 1)).all()
 
 
+@pytest.mark.parametrize("name", ["anomaly", "sepsis"])
+def test_arithmetic_that_broke_down_is_told_as_a_failure_and_not_as_not_assessable(name):
+    detector = made(name)
+    of = night(detector, missing=0.0)
+    state = detector.start(PATIENTS)
+    play(detector, of, state=state, frames=range(detector.warm_up + 3))
+    state["hidden"][4] = np.nan
+    said = detector.step(of.frame(detector.warm_up + 3, detector.grid_ns, EVERYBODY), EVERYBODY, state)
+    assert np.flatnonzero(said.failed).tolist() == [4]
+    assert not np.isnan(np.delete(said.score, 4)).any()
+
+
 def test_every_detector_that_serves_is_held_to_this():
     served = {plug.detector.name for plug in make_ward().plugs}
     assert served <= set(DETECTORS)

@@ -20,7 +20,7 @@ WORDS = {
     f"vitals.{name}"
     for name in ("signs", "reading", "faults", "topics", "measurements", "hops", "log", "events", "detector")
 }
-WARD = {"vitals.ward", "vitals.ward_telling", "vitals.ward_closing"}
+WARD = {"vitals.ward", "vitals.ward_telling", "vitals.ward_closing", "vitals.ward_asking"}
 
 # Room -> the rooms it may import beside itself (docs/architecture.md). `deploy` is the only one that knows them all.
 BELOW: dict[str, set[str]] = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vitals import artefacts
-from vitals.artefacts import Verdict, Reason
+from vitals.artefacts import Reason, Verdict
 from vitals.signs import N_SIGNS, Sign
 
 WELL = {Sign.HR: 80, Sign.PULSE: 80, Sign.SPO2: 97, Sign.RESP: 16, Sign.SBP: 120, Sign.DBP: 60, Sign.MAP: 80}
@@ -85,7 +85,7 @@ def test_heart_rate_and_pulse_apart_are_both_doubtful():
 
 
 def test_an_impossible_jump_is_an_artefact_until_the_new_level_has_lasted():
-    jumped = frame(temp_c=39.5)
+    jumped = frame(temp_c=41.0)
     said = play(frame(temp_c=36.8), *[jumped] * (artefacts.MEMORY + 1))
     reasons = [r[Sign.TEMP_C] for _, r in said]
     assert reasons[1 : 1 + artefacts.MEMORY] == [Reason.RATE_OF_CHANGE] * artefacts.MEMORY

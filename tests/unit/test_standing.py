@@ -112,6 +112,7 @@ def test_an_hour_is_the_mean_of_its_measured_minutes_and_the_next_begins_empty()
     hour = made.hour(ROWS, ns(3600))
     assert hour.value[0, [Sign.HR, Sign.TEMP_C]].tolist() == [80, 37.0]
     assert np.flatnonzero(hour.measured[0]).tolist() == [Sign.HR, Sign.TEMP_C]
+    made.begin_hour()
     after = made.hour(ROWS, ns(7200))
     assert np.isnan(after.value[0, Sign.HR])
     assert after.value[0, Sign.TEMP_C] == 37.0, "still valid, not measured in this hour"
