@@ -15,9 +15,9 @@ untreated, by it.
 ## What it is
 
 One step {each}: `vitals.artefacts` names artefacts and takes them out; a GRU that stands three rows back forecasts
-every sign that is there with heavy-tailed (Student) residuals, once from the past alone and once more given what the other
-signs show now; small scorers weigh its surprise together with plain evidence (`models.anomaly_evidence`). Five parts
-speak: spike, shift, stuck and flat about one sign, drift about all. Each has its own share of the alert budget:
+every sign that is there with heavy-tailed (Student) residuals, once from the past alone and once more given what the
+other signs show now; small scorers weigh its surprise together with plain evidence (`models.anomaly_evidence`). Five
+parts speak: spike, shift, stuck and flat about one sign, drift about all. Each has its own share of the alert budget:
 {shares}. Score 1 / (1 + r / 0.5), r being alerts a patient-day as rare as this row: one threshold is one budget;
 {threshold:g} is about one alert in two patient-days.
 
