@@ -1,4 +1,4 @@
-"""Writes ``compose.yaml`` from the values that the native stack uses too; a test holds the file in step.
+"""Writes ``compose.yaml`` and Grafana's provisioning from the native stack's values; a test holds them in step.
 
 ``python -m deploy.compose.generate`` after a change of `deploy.brokers.values` or of what is here.
 """
@@ -12,7 +12,7 @@ from typing import Any, Final
 import yaml
 
 from deploy.brokers import values
-from deploy.compose import prepare
+from deploy.compose import grafana, prepare
 from vitals import topics
 
 FILE: Final = Path(__file__).with_name("compose.yaml")
@@ -180,11 +180,12 @@ def _grafana() -> dict[str, Any]:
             "GF_ANALYTICS_REPORTING_ENABLED": "false",
             "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
             "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
+            **{name: f"${{{name}:-{default}}}" for name, default in grafana.ENVIRONMENT.items()},
         },
         volumes=[
             "grafana:/var/lib/grafana",
             f"store:{prepare.STORE}:ro",
-            "../../dashboards/grafana/provisioning:/etc/grafana/provisioning:ro",
+            f"../../dashboards/grafana/provisioning:{grafana.MOUNTED}:ro",
         ],
         cap_drop=["ALL"],
         depends_on=_after(influxdb="service_healthy"),
@@ -239,6 +240,7 @@ def kafka_variable(name: str) -> str:
 def main() -> int:
     """See the module."""
     FILE.write_text(text(), encoding="utf-8")
+    grafana.write()
     return 0
 
 

@@ -58,6 +58,8 @@ NAMED_IN = {
     "fastapi": {"dashboards"},
     "starlette": {"dashboards"},
     "uvicorn": {"deploy"},
+    "grafana_api": {"dashboards"},
+    "grafana_foundation_sdk": {"dashboards"},
     "influxdb_client": {"transport"},
     "iotcore": {"deploy"},
     "confluent_kafka": {"deploy"},
