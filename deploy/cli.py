@@ -16,8 +16,8 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from deploy import cli_people, cli_stack
 from deploy.cli_common import Json, PromiseBrokenError, end, err, quietly
-from deploy.cli_stack import register
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,7 +25,8 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="Remote patient monitoring as a stream. Research software, not a medical device.",
 )
-register(app)
+cli_stack.register(app)
+cli_people.register(app)
 
 
 @app.command()
@@ -291,7 +292,9 @@ def _told() -> tuple[type[Exception], ...]:
     """Errors whose text is for people; looked for only when something went wrong, so that commands start quickly."""
     from dashboards.console import SettingsError
     from dashboards.console.accounts import AccountsError
+    from deploy.audit import AuditError
     from deploy.brokers.certificates import CertificateError
+    from deploy.burden import BurdenError
     from deploy.devices import AccountError
     from deploy.embedded import EmbeddedBrokerError
     from deploy.fetching import FetchError
@@ -309,17 +312,22 @@ def _told() -> tuple[type[Exception], ...]:
     from deploy.ward_process import WardFailedError
     from device_sim import DeviceConflictError, ScenarioError
     from models.artifact import ArtifactError
+    from stream_processors.paging.store import StoreMismatch
+    from transport.yaml_lines import FileError
     from vitals.recording import RecordingError
 
     return (
         AccountError,
         AccountsError,
         ArtifactError,
+        AuditError,
+        BurdenError,
         CertificateError,
         ComposeError,
         DeviceConflictError,
         EmbeddedBrokerError,
         FetchError,
+        FileError,
         LearningError,
         PageError,
         PagingError,
@@ -330,6 +338,7 @@ def _told() -> tuple[type[Exception], ...]:
         RegistryError,
         ScenarioError,
         ServerError,
+        StoreMismatch,
         SettingError,
         SettingsError,
         TopicsError,

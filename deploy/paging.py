@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from deploy.clock import WardClock
 from stream_processors.paging import own
 from stream_processors.paging.channels import AllChannels, Outgoing
 from stream_processors.paging.keeper import AuditFile, ChainBroken, Keeper
@@ -27,6 +26,7 @@ from stream_processors.paging.settings import PagerSettings
 from stream_processors.paging.state import Found
 from stream_processors.paging.store import PagerStore
 from stream_processors.paging.turn import Plan
+from stream_processors.paging.waiting import Clock
 from transport.kafka import KafkaError, KafkaSettings
 from transport.yaml_lines import FileError
 from vitals.answers import Shown
@@ -46,10 +46,12 @@ class PagingSettings:
 
     Attributes:
         pager: Settings of the host.
-        folder: Where its database, its audit and the file channel's files are.
+        folder: Where the file channel's files are.
+        db: Its database.
+        audit: The audit's chain.
         rota: Who is there.
         plan: Rota and policies.
-        keys: Of the links; the first signs.
+        keys: Of the links; the first signs; without one there are none.
         site: Of whom the links are.
         copies: Addresses that every message goes to besides.
         durable: False leaves the flushing to the system, for a ward that forgets everything anyway.
@@ -59,6 +61,8 @@ class PagingSettings:
 
     pager: PagerSettings
     folder: Path
+    db: Path
+    audit: Path
     rota: RotaFile
     plan: Plan
     keys: tuple[bytes, ...]
@@ -77,7 +81,7 @@ class PagerPart:
         keeper: Of the audit; None where its chain does not hold.
     """
 
-    def __init__(self, settings: PagingSettings, clock: WardClock) -> None:
+    def __init__(self, settings: PagingSettings, clock: Clock) -> None:
         """Nothing is opened before it is entered."""
         self._settings = settings
         self._clock = clock
@@ -85,11 +89,6 @@ class PagerPart:
         self._tasks: list[asyncio.Task[None]] = []
         self.pager: Pager
         self.keeper: Keeper | None = None
-
-    @property
-    def audit_file(self) -> Path:
-        """The audit's chain."""
-        return self._settings.folder / "audit.jsonl"
 
     async def __aenter__(self) -> Self:
         try:
@@ -105,6 +104,10 @@ class PagerPart:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._exit.aclose()
 
+    def how(self) -> tuple[str, str]:
+        """What it says of itself: ok, slow or down, and words."""
+        return self.pager.how()
+
     async def wait(self) -> None:
         """Until a loop fails.
 
@@ -115,8 +118,9 @@ class PagerPart:
 
     async def _start(self) -> None:
         settings, kafka = self._settings, self._settings.pager.kafka
-        settings.folder.mkdir(parents=True, exist_ok=True)
-        store = PagerStore(settings.folder / "pager.db", durable=settings.durable)
+        for path in (settings.db, settings.audit, settings.folder / "file"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        store = PagerStore(settings.db, durable=settings.durable)
         self._exit.callback(store.close)
         outlets = KafkaOutlets(kafka)
         self._exit.push_async_callback(outlets.stop)
@@ -134,7 +138,7 @@ class PagerPart:
             settings.plan,
             store,
             around,
-            links=Links(settings.keys, settings.site),
+            links=Links(settings.keys, settings.site) if settings.keys else None,
             calendars=settings.rota.calendars,
         )
         self._open_audit(store)
@@ -147,7 +151,7 @@ class PagerPart:
     def _open_audit(self, store: PagerStore) -> None:
         """A chain that does not hold is an alarm of the pager's own; it pages all the same."""
         noted = store.kept("audit_head")
-        file = AuditFile(self.audit_file, (noted or b"").decode().strip('"'))
+        file = AuditFile(self._settings.audit, (noted or b"").decode().strip('"'))
         try:
             file.open()
         except ChainBroken as error:
@@ -227,6 +231,8 @@ def demo_paging(
     return PagingSettings(
         pager=PagerSettings(kafka=kafka, console_url=console_url, answer_url=f"{console_url}a/" if console_url else ""),
         folder=folder,
+        db=folder / "pager.db",
+        audit=folder / "audit.jsonl",
         rota=RotaFile(rota, ()),
         plan=Plan(rota, DEFAULT),
         keys=(secrets.token_bytes(_SHORTEST_KEY),),

@@ -15,6 +15,7 @@ from vitals.alarm import Alarm, Due, Raise, Return
 from vitals.alarm import step as alarm_step
 from vitals.answers import Ask, Shown, Told
 from vitals.audit import Entry
+from vitals.duty import Board
 from vitals.events import AlarmEvent
 from vitals.log import Command
 from vitals.rules import RULES
@@ -145,6 +146,7 @@ class Outlets:
         self.shown: list[Shown] = []
         self.entries: list[Entry] = []
         self.health: dict[str, object] = {}
+        self.board: Board | None = None
         self._obey = obey
 
     async def order(self, command: Command) -> None:
@@ -163,6 +165,9 @@ class Outlets:
 
     async def record(self, entry: Entry) -> None:
         self.entries.append(entry)
+
+    async def post(self, board: Board) -> None:
+        self.board = board
 
     async def say(self, health: dict[str, object]) -> None:
         self.health = health

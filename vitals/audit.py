@@ -171,6 +171,12 @@ def _nothing() -> Line:
     return Line(seq=0, prev="", topic="", partition=0, offset=0, what="", body=msgspec.Raw(b"null"))
 
 
+def body_of(line: Line) -> dict[str, Any]:
+    """A line's fact; empty where it is none (a record that could not be read)."""
+    body = msgspec.json.decode(bytes(line.body))
+    return body if isinstance(body, dict) else {}
+
+
 def story(lines: Iterable[Line], alarm: str) -> Iterator[dict[str, Any]]:
     """What a chain tells of one alarm, in its order: events, refused commands, pages, receipts, answers.
 
@@ -183,8 +189,8 @@ def story(lines: Iterable[Line], alarm: str) -> Iterator[dict[str, Any]]:
         data = bytes(line.body)
         if needle not in data:
             continue
-        body: dict[str, Any] = msgspec.json.decode(data)
+        body = body_of(line)
         if line.what == "event" and (body.get("alarm_id") == alarm or body.get("state", {}).get("alarm_id") == alarm):
-            yield {"line": line.seq, "kind": "event", **body}
+            yield {**body, "line": line.seq, "fact": "event"}
         elif line.what == "entry" and alarm in body.get("alarms", ()):
-            yield {"line": line.seq, "kind": "entry", **body}
+            yield {**body, "line": line.seq, "fact": "entry"}

@@ -18,7 +18,7 @@ from transport.kafka import quiet_aiokafka
 
 log = logging.getLogger(__name__)
 
-PARTS: Final = ("bridge", "monitoring", "storing", "console")
+PARTS: Final = ("bridge", "monitoring", "storing", "console", "pager")
 
 How = Callable[[], tuple[str, str]]
 
@@ -57,6 +57,7 @@ class Running:
                 "monitoring": self._monitoring,
                 "storing": self._storing,
                 "console": self._console,
+                "pager": self._pager,
             }
             await starts[self.name]()
         except BaseException:
@@ -110,6 +111,15 @@ class Running:
         await self._exit.enter_async_context(page)
         self.how = lambda: ("ok", f"the page is at {page.address}")
         self._watch(page.wait())
+
+    async def _pager(self) -> None:
+        from deploy.pager_environment import paging
+        from deploy.paging import PagerPart
+
+        part = PagerPart(paging(self.environment), self.environment.clock())
+        await self._exit.enter_async_context(part)
+        self.how = part.how
+        self._watch(part.wait())
 
     def _watch(self, waiting: Any) -> None:
         async def watch() -> None:

@@ -25,8 +25,9 @@ from stream_processors.paging.state import (
     Undelivered,
     message_id,
 )
-from stream_processors.paging.store import PagerStore, Positions, Queued, ReceiptName
+from stream_processors.paging.store import PagerStore, Positions, Queued
 from stream_processors.paging.turn import Plan
+from vitals.duty import ReceiptName
 from vitals.events import AlarmEvent, Priority
 from vitals.signs import SECOND_NS
 

@@ -7,10 +7,11 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from transport.kafka import KafkaError, KafkaSettings, make_producer
-from vitals import answers, audit, topics
+from vitals import answers, audit, duty, topics
 from vitals import log as records
 from vitals.answers import Shown, Told
 from vitals.audit import Entry
+from vitals.duty import Board
 from vitals.events import AlarmEvent, event_encoder
 from vitals.log import Command
 
@@ -38,6 +39,10 @@ class Outlets(Protocol):
 
     async def record(self, entry: Entry) -> None:
         """A fact for the audit."""
+        ...
+
+    async def post(self, board: Board) -> None:
+        """The duty board."""
         ...
 
     async def say(self, health: dict[str, Any]) -> None:
@@ -100,6 +105,10 @@ class KafkaOutlets:
     async def record(self, entry: Entry) -> None:
         """See `Outlets`."""
         await self._producer.send_and_wait(topics.AUDIT.name, audit.entry_encoder.encode(entry), partition=0)
+
+    async def post(self, board: Board) -> None:
+        """See `Outlets`."""
+        await self._producer.send_and_wait(topics.DUTY.name, duty.encoder.encode(board), key=duty.KEY, partition=0)
 
     async def say(self, health: dict[str, Any]) -> None:
         """See `Outlets`."""

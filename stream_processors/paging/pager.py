@@ -7,6 +7,7 @@ read    alarm topic -> engine           call   due steps and messages -> channel
 answer  links, own alarms -> engine     pass   commands, own events, the audit -> Kafka
 audit   the topic once more, alone      watch  shifts, tests, hand-overs, calendars
 look    whether ward time goes on       beat   health, and an address outside, while all the others come round
+post   the duty board, for whoever shows it
 ```
 """
 
@@ -15,6 +16,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
@@ -24,6 +27,7 @@ import msgspec
 from stream_processors.paging import own, watch
 from stream_processors.paging.answering import Answering
 from stream_processors.paging.auditing import Auditing
+from stream_processors.paging.board import board
 from stream_processors.paging.calendars import Calendars
 from stream_processors.paging.channels import ChannelFailed, Channels, Outgoing
 from stream_processors.paging.engine import Engine
@@ -51,6 +55,8 @@ log = logging.getLogger(__name__)
 
 _TOPIC: Final = topics.ALARMS.name
 _AWAY_NS: Final = MINUTE_NS
+_POST_EVERY_S: Final = 2.0
+_POST_AT_LEAST_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,7 @@ class Pager:
         self.auditing = Auditing(settings, self.engine, self._clock, self.found, lambda: self.heart.came_round("audit"))
         self.answering = Answering(settings.kafka, self.engine, self._clock, self._confirmed, self._tested, self._stir)
         self.ward = WardFollower(settings.patient_kafka, settings.pipeline_silence_s)
+        self._changed = True
         self._busy: set[str] = set()
         self._sending: set[asyncio.Task[None]] = set()
 
@@ -118,6 +125,7 @@ class Pager:
             self._look_at_ward,
             self.auditing.run,
             self._beat,
+            self._post,
         )
         try:
             async with asyncio.TaskGroup() as group:
@@ -140,6 +148,11 @@ class Pager:
         """A watcher found something (no tick, a device's gateway): it pages as the pager's own alarms do."""
         self.engine.apply(found, self._clock.now_ns())
         self._stir()
+
+    def how(self) -> tuple[str, str]:
+        """What it says of itself: ok, slow or down, and words."""
+        told = self.heart.health(self._clock.now_ns(), self.heart.stuck())
+        return str(told["status"]), str(told["text"])
 
     def _confirmed(self, message_id: str, now_ns: int) -> None:
         self._keep_watch(watch.confirmed(self._watch, message_id, now_ns))
@@ -354,10 +367,26 @@ class Pager:
         finally:
             following.cancel()
 
+    async def _post(self) -> None:
+        """The duty board: when something changed, at most every two seconds of the wall, and every half minute."""
+        posted_s = -math.inf
+        while True:
+            if self._changed or time.monotonic() - posted_s >= _POST_AT_LEAST_S:
+                self._changed = False
+                now_ns = self._clock.now_ns()
+                found = board(
+                    self.engine.plan, self._written().rota, self._watch, self.engine.state, self.engine.store, now_ns
+                )
+                with contextlib.suppress(KafkaError, OSError, TimeoutError):  # whoever shows it says how old it is
+                    await self._around.outlets.post(found)
+                posted_s = time.monotonic()
+            await asyncio.sleep(_POST_EVERY_S)
+
     async def _beat(self) -> None:
         async for now_ns in self.heart.beats():
             self.engine.store.keep("beat", now_ns)
 
     def _stir(self) -> None:
+        self._changed = True
         self._wake.set()
         self.passing.more.set()

@@ -29,12 +29,9 @@ from stream_processors.paging.state import (
 from transport.sqlite_file import Connection, open_sqlite, transaction
 from vitals.answers import Told
 from vitals.audit import Entry
+from vitals.duty import ReceiptName
 from vitals.events import AlarmEvent, event_decoder, event_encoder
 from vitals.log import Command
-
-ReceiptName: TypeAlias = Literal[
-    "queued", "held-back", "sent", "delivered", "opened", "answered", "acted", "failed", "withdrawn", "in-doubt"
-]
 
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -109,7 +106,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
     message_id: str
     person: str
-    what: str
+    what: ReceiptName
     at_ns: int
     detail: str = ""
 
@@ -361,6 +358,12 @@ class PagerStore:
             (alarm_id,),
         )
         return [Receipt(message_id=m, person=p, what=w, at_ns=a, detail=d) for m, p, w, a, d in rows]
+
+    def newest(self, at_most: int) -> list[tuple[Send, list[Receipt]]]:
+        """The newest messages with all that became of them, newest first."""
+        rows = self._db.execute("SELECT body FROM outbox ORDER BY at_ns DESC, message_id LIMIT ?", (at_most,))
+        sends = [msgspec.json.decode(body, type=Send) for (body,) in rows]
+        return [(send, self.receipts(send.message_id)) for send in sends]
 
     def newest_message(self, alarm_id: str, person: str) -> str | None:
         """The newest message that told a person of an alarm."""
