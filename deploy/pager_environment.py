@@ -6,7 +6,7 @@
 | ``TELEWARD_POLICY`` | the policies' file; without it `stream_processors.paging.policy.DEFAULT` |
 | ``TELEWARD_PAGER_DB`` | its database; audit and file channels stand beside it; ``pager/pager.db`` |
 | ``TELEWARD_AUDIT`` | the audit's file; ``audit.jsonl`` beside the database |
-| ``TELEWARD_CONSOLE_URL`` | where people find the console, with a slash at its end; links need it |
+| ``TELEWARD_PAGER_CONSOLE_URL`` | where people find the console, with a slash at its end; links need it |
 | ``TELEWARD_LINK_KEY_FILE`` | keys of the links, a line each; the first signs, all are believed |
 | ``TELEWARD_HEARTBEAT_URL`` | asked while all is well: whoever expects it notices when it stops |
 | ``TELEWARD_SITE`` | of whom the links are |
@@ -30,7 +30,7 @@ ROTA: Final = "TELEWARD_ROTA"
 POLICY: Final = "TELEWARD_POLICY"
 DB: Final = "TELEWARD_PAGER_DB"
 AUDIT: Final = "TELEWARD_AUDIT"
-CONSOLE_URL: Final = "TELEWARD_CONSOLE_URL"
+CONSOLE_URL: Final = "TELEWARD_PAGER_CONSOLE_URL"
 LINK_KEY_FILE: Final = "TELEWARD_LINK_KEY_FILE"
 HEARTBEAT_URL: Final = "TELEWARD_HEARTBEAT_URL"
 SITE: Final = "TELEWARD_SITE"

@@ -24,6 +24,7 @@ from deploy.native.servers import NativeSettings, NativeStack
 from deploy.parts import environment as env
 from deploy.parts.process import PartProcess
 from deploy.parts.supervisor import Supervisor
+from deploy.up.pager_files import pager_variables
 from deploy.up.settings import StackState, UpSettings, read_state, runs, write_state
 
 Say = Callable[[str], None]
@@ -125,6 +126,8 @@ class NativeWard:
             "TELEWARD_CONSOLE_PORT": str(self.settings.port or free_port()),
             "TELEWARD_CONSOLE_ACCOUNTS_FILE": str(self._accounts(folder / "console" / "accounts.json")),
         }
+        page = f"http://127.0.0.1:{told['TELEWARD_CONSOLE_PORT']}/"
+        told |= pager_variables(folder / "pager", page, _FIRST_USER, _secret)
         if self.settings.speed != 1:
             told[env.CLOCK] = f"{self.settings.speed:g}@{time.time_ns()}"
         return told
@@ -154,6 +157,7 @@ class NativeWard:
             *workers,
             part("storing", "storing", **{env.INSTANCE: "storing-0"}),
             part("console", "console"),
+            part("pager", "pager"),
         ]
 
     def _simulator(self, folder: Path) -> PartProcess:
@@ -219,7 +223,7 @@ async def run_native(settings: UpSettings, say: Say, stopped: asyncio.Event | No
                 await over.wait()
         except TimeoutError:
             say("the time is over")
-        say("stopping in order: bridge, monitoring, storing, console, servers")
+        say("stopping in order: bridge, monitoring, storing, console, pager, servers")
         care: Mapping[str, Any] = ward.supervisor.care
         return {
             "stack": "native",
