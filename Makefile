@@ -27,7 +27,7 @@ install: $(STAMP)  ## A .venv with everything that the demo needs (nothing to do
 install-dev: install $(DEV_STAMP)  ## The same with what checks and tests need
 
 stack: install  ## Apache Kafka, InfluxDB and Mosquitto for the native stack, under .stack/ (needs Java, Maven, Go)
-	$(BIN)/python -m deploy.native.build
+	$(BIN)/python -m deploy.native.build $(if $(CHECKS),--checks)
 
 demo: install  ## The whole ward on this machine: prints the address of the page
 	@$(BIN)/teleward demo $(ARGS)

@@ -107,6 +107,7 @@ class NativeVersions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log4j: str
     maven_dependency_plugin: str
     influxd: str
+    compose_go: str
     java_at_least: int
     mosquitto_at_least: str
 

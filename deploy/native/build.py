@@ -26,6 +26,7 @@ from deploy.native.process import ServerError
 
 _POM: Final = Path(__file__).with_name("pom.xml")
 _INFLUXD: Final = "github.com/influxdata/influxdb/cmd/influxd"
+_COMPOSE_READER: Final = "github.com/compose-spec/compose-go/v2/cmd"
 
 
 class BuildError(Exception):
@@ -43,12 +44,13 @@ def tools_missing(there: Installed) -> tuple[Missing, ...]:
     return tuple(rows)
 
 
-def build(there: Installed, say: Callable[[str], None] = print) -> None:
+def build(there: Installed, say: Callable[[str], None] = print, *, checks: bool = False) -> None:
     """Make what is not there.
 
     Args:
         there: What is; see `deploy.native.installed.look`.
         say: Told what is being done.
+        checks: With what only our own checks need.
 
     Raises:
         BuildError: If a tool is missing or fails.
@@ -57,10 +59,13 @@ def build(there: Installed, say: Callable[[str], None] = print) -> None:
     if lacking:
         raise BuildError("\n".join(str(one) for one in lacking))
     there.folder.mkdir(parents=True, exist_ok=True)
-    for name, target, make in (
+    wanted = [
         (f"Apache Kafka {there.versions.kafka}", there.kafka_libs, _fetch_kafka),
         (f"InfluxDB {there.versions.influxd}", there.influxd.parent, _build_influxd),
-    ):
+    ]
+    if checks:
+        wanted.append((f"compose-go {there.versions.compose_go}", there.compose_reader.parent, _build_compose_reader))
+    for name, target, make in wanted:
         if target.is_dir():
             continue
         say(f"{name}: on its way")
@@ -113,6 +118,10 @@ def _build_influxd(there: Installed, made: Path) -> None:
         raise BuildError("Go ended well but built no influxd")
 
 
+def _build_compose_reader(there: Installed, made: Path) -> None:
+    _run("go", "install", "-trimpath", f"{_COMPOSE_READER}@v{there.versions.compose_go}", environ={"GOBIN": str(made)})
+
+
 def _run(program: str, *arguments: str, environ: dict[str, str] | None = None) -> None:
     # Politely: this may be a ward's machine. And elsewhere: Go must find no module, Maven no settings of this checkout.
     nice = [found] if (found := shutil.which("nice")) else []
@@ -132,11 +141,12 @@ def main(arguments: list[str] | None = None) -> int:
     """See the module; exit status 0 only if the whole stack is there."""
     parser = argparse.ArgumentParser(prog="python -m deploy.native.build", description="Make the native stack.")
     parser.add_argument("--check", action="store_true", help="only say what is missing")
-    check = parser.parse_args(arguments).check
+    parser.add_argument("--checks", action="store_true", help="with what only our own checks need")
+    options = parser.parse_args(arguments)
     there = look()
-    if not check:
+    if not options.check:
         try:
-            build(there)
+            build(there, checks=options.checks)
         except (BuildError, ServerError) as error:
             print(error, file=sys.stderr)
             return 1

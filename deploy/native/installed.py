@@ -62,6 +62,11 @@ class Installed:
         """The server's program."""
         return self.folder / f"influxdb-{self.versions.influxd}" / "influxd"
 
+    @property
+    def compose_reader(self) -> Path:
+        """What reads compose files as compose does; made only for checks (``make stack CHECKS=1``)."""
+        return self.folder / f"compose-go-{self.versions.compose_go}" / "cmd"
+
     def missing(self) -> tuple[Missing, ...]:
         """What is not there and has to be, before anything can be started."""
         v = self.versions

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -13,6 +18,7 @@ from deploy.brokers import values
 from deploy.brokers.mosquitto import Role
 from deploy.compose import generate, prepare
 from deploy.devices import Accounts
+from deploy.native.installed import look
 
 ROOT = Path(generate.__file__).parent.parent.parent
 SERVICES = generate.compose()["services"]
@@ -137,3 +143,27 @@ class TestDockerfile:
     @pytest.mark.parametrize("folder", [prepare.MQTT, prepare.STORE, prepare.SESSIONS])
     def test_the_folders_of_the_volumes_are_its_users(self, folder):
         assert str(folder) in self.text
+
+
+def test_compose_itself_can_read_it():
+    reader = look().compose_reader
+    if not reader.is_file():
+        assert os.environ.get("CI") != "true", "make stack CHECKS=1"
+        pytest.skip("no reader of compose files: make stack CHECKS=1")
+    read = subprocess.run(
+        [reader, "-format", "json", generate.FILE.name],
+        cwd=generate.FILE.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert read.returncode == 0, read.stderr
+    services = json.loads(read.stdout)["services"]
+    assert set(services) == set(SERVICES)
+    assert Path(services["bridge"]["build"]["context"]) == ROOT
+
+
+def test_a_linter_finds_nothing_wrong_with_the_image():
+    linter = shutil.which("hadolint", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    found = subprocess.run([linter, generate.FILE.with_name("Dockerfile")], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout
