@@ -19,7 +19,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from deploy.brokers.mosquitto import Role
 from deploy.kafka_topics import check, ensure, plan
 from deploy.native.installed import Installed, look
-from deploy.native.servers import QUICK_START, Mosquitto, NativeSettings, NativeStack
+from deploy.native.servers import QUICK_START, Influx, Mosquitto, NativeSettings, NativeStack
 from transport.mqtt import MqttClient, MqttSettings
 
 PARTITIONS = 3
@@ -46,6 +46,23 @@ def done(work: Coroutine[Any, Any, T]) -> T:
     finally:
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
+
+
+@contextmanager
+def influx(folder: Path) -> Iterator[Influx]:
+    """InfluxDB alone, empty. It needs neither Java nor Mosquitto."""
+    program = look().influxd
+    if not program.is_file():
+        said = f"no InfluxDB at {program}: make stack"
+        if os.environ.get("CI"):
+            pytest.fail(said)
+        pytest.skip(said)
+    server = Influx(folder, program, database="")
+    try:
+        done(server.start())
+        yield server
+    finally:
+        done(server.stop())
 
 
 @contextmanager

@@ -14,6 +14,8 @@ import msgspec
 from vitals.alarm_state import Facts
 from vitals.events import PRIORITY_RANK, AlarmEvent, EventName, Evidence, Kind, Priority, ScoreEvidence
 
+VERSION: Final = 1
+
 WHY: Final = frozenset({"raised", "recurred", "worsened"})
 """Events that say why somebody should look; each replaces the reason before."""
 
@@ -68,6 +70,18 @@ def split_id(alarm_id: str) -> tuple[str, int]:
     return name, int(raised_ns)
 
 
+class _State(msgspec.Struct, kw_only=True):
+    """A fold as it travels."""
+
+    version: int = VERSION
+    alarms: list[OpenAlarm]
+    seen: dict[str, tuple[int, int]]
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final[msgspec.msgpack.Decoder[_State]] = msgspec.msgpack.Decoder(_State)
+
+
 class Fold:
     """Open alarms so far, by name.
 
@@ -79,6 +93,30 @@ class Fold:
         self.open: dict[str, OpenAlarm] = {}
         # Newest (raised, n) of each name without instant: what is not newer has been seen, also after it closed.
         self._seen: dict[str, tuple[int, int]] = {}
+
+    def to_bytes(self) -> bytes:
+        """All of it, also what it has seen of alarms that are closed."""
+        return _encoder.encode(_State(alarms=list(self.open.values()), seen=self._seen))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Fold:
+        """Read what `to_bytes` wrote.
+
+        Raises:
+            ValueError: If the bytes are not that.
+        """
+        state = _decoder.decode(data)
+        if state.version != VERSION:
+            raise ValueError(f"fold of alarms: version is {state.version}, this reader knows {VERSION}")
+        fold = cls()
+        fold.open = {alarm.alarm_id: alarm for alarm in state.alarms}
+        fold._seen = state.seen
+        return fold
+
+    def join(self, other: Fold) -> None:
+        """Take in the alarms of other patients."""
+        self.open |= other.open
+        self._seen |= other._seen
 
     def apply(self, event: AlarmEvent) -> bool:
         """Take in one event.

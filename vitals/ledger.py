@@ -229,6 +229,10 @@ class Ledger:
             raise LedgerError(f"ledger version is {ledger._state.version}, this reader knows {VERSION}")
         return ledger
 
+    def knows(self, origin: Origin) -> bool:
+        """Whether this record was taken in, or settled."""
+        return origin.offset in self._records(origin)
+
     def add_block(self, origin: Origin, facts: Facts) -> bool:
         """Take in what a block says.
 

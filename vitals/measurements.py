@@ -272,16 +272,20 @@ BOOK: Final = Measurement(
     Policy.BOOKS,
     "which piece, counted from 0",
     {"name": "which book: settled offsets, the ledger's sums, alarms of a patient ..."},
-    {"body": (TEXT, "base64 of a piece"), "pieces": (INTEGER, "how many there are")},
+    {"pieces": (INTEGER, "how many there are"), "body": (TEXT, "base64 of a piece")},
     "what storing has to remember, each under its name; overwritten in place",
 )
 
 FACTS: Final = Measurement(
     "facts",
     Policy.BOOKS,
-    "place in a ring: the offset modulo its size, times the pieces of a record",
+    "place in a ring: the offset modulo its size, times the most pieces of a record",
     {"topic": "of the record", "partition": "of the record"},
-    {"offset": (INTEGER, "of the record"), "body": (TEXT, "what it says for the ledger, base64 of MessagePack")},
+    {
+        "offset": (INTEGER, "of the record"),
+        "pieces": (INTEGER, "how many there are of it"),
+        "body": (TEXT, "base64 of a piece"),
+    },
     "facts for the ledger that were not added up yet",
 )
 

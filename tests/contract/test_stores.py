@@ -3,12 +3,16 @@
 import sqlite3
 import threading
 
+import natives
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from transport.stores.base import Batch, BlockRecord, Counts, HopWindow, RefusalRecord, StoredEvent, StoreUnavailable
+from transport.stores.influx import InfluxStore
+from transport.stores.influx_http import InfluxSettings
+from transport.stores.influx_setup import Retention, set_up_influx
 from transport.stores.sqlite import SqliteSettings, SqliteStore
 from vitals.envelope import envelope
 from vitals.events import AlarmEvent, Frames, Kind, Priority
@@ -17,17 +21,45 @@ from vitals.ledger import Account, Origin, Refusal
 from vitals.reading import USABLE_UP_TO, Block, Quality
 from vitals.signs import N_SIGNS, Sign
 
-STORES = {"sqlite": lambda folder: SqliteStore(folder / "store.sqlite", SqliteSettings(busy_s=0))}
 ALWAYS = (-(2**62), 2**62)
+# Tests write at the beginning of time, which a retention policy would take for long expired.
+FOR_EVER = Retention(raw_days=100_000, long_days=100_000)
 
 
-@pytest.fixture(params=list(STORES))
-def open_store(request, tmp_path):
+@pytest.fixture(scope="module")
+def influxd(tmp_path_factory):
+    """Address of a real server, started once."""
+    with natives.influx(tmp_path_factory.mktemp("influx")) as server:
+        yield server.url
+
+
+def sqlite_place(folder, request):
+    return lambda: SqliteStore(folder / "store.sqlite", SqliteSettings(busy_s=0))
+
+
+def influx_place(folder, request):
+    database = f"at-{folder.name}"
+    settings = InfluxSettings(request.getfixturevalue("influxd"), database=database, fold_at=4)
+    set_up_influx(settings, FOR_EVER)
+    return lambda: InfluxStore(settings)
+
+
+PLACES = {"sqlite": sqlite_place, "influx": influx_place}
+
+
+@pytest.fixture(params=list(PLACES))
+def fresh_place(request, tmp_path_factory):
+    """Makes empty places of the store under test; a place opens it, each time the same."""
+    return lambda: PLACES[request.param](tmp_path_factory.mktemp("store"), request)
+
+
+@pytest.fixture
+def open_store(fresh_place):
     """Opens the store under test, each time on the same place."""
-    opened = []
+    place, opened = fresh_place(), []
 
     def make():
-        opened.append(STORES[request.param](tmp_path))
+        opened.append(place())
         return opened[-1]
 
     yield make
@@ -470,11 +502,10 @@ bundles = st.lists(
 )
 
 
-@pytest.mark.parametrize("name", STORES)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(histories=st.lists(bundles, min_size=1, max_size=4), data=st.data())
-def test_what_is_stored_is_what_a_dictionary_would_keep(name, tmp_path_factory, histories, data):
-    store = STORES[name](tmp_path_factory.mktemp("store"))
+def test_what_is_stored_is_what_a_dictionary_would_keep(fresh_place, histories, data):
+    store = fresh_place()()
     kept, found = {}, {}
     for offset, history in enumerate(histories):
         for _ in range(data.draw(st.integers(1, 2))):

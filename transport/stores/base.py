@@ -18,12 +18,16 @@ from vitals.envelope import Envelope
 from vitals.events import AlarmEvent, Frames
 from vitals.hops import Histogram
 from vitals.ledger import Ledger, Origin, Refusal
+from vitals.patient_states import PatientState
 from vitals.reading import Block, BoolArray, ByteArray, FloatArray, IntArray
 from vitals.signs import Sign
 
 
 class StoreUnavailable(Exception):  # noqa: N818  # an outcome that every caller expects, not a fault of the program
-    """The store cannot do this now: locked, full, unreachable. Nothing of the batch was kept; try again later.
+    """The store cannot do this now: locked, full, unreachable. The batch does not count as kept; try again later.
+
+    A store without transactions may hold a part of it by then; the same batch again, alone or with more behind it,
+    changes nothing of that part.
 
     Attributes:
         retry_after_s: How long to wait before the next try.
@@ -104,6 +108,25 @@ class HopWindow:
 
 
 @dataclass(frozen=True, slots=True)
+class PartHealth:
+    """What a part said of itself.
+
+    Attributes:
+        part: Which part.
+        at_ns: When; with the part it names the row.
+        status: 0 ok, 1 slow, 2 down.
+        text: The same in words.
+        numbers: Every number it told, by name.
+    """
+
+    part: str
+    at_ns: int
+    status: int
+    text: str
+    numbers: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """What is written together, all of it or nothing.
 
@@ -115,6 +138,11 @@ class Batch:
         frames: Closed frames and their scores; named by patient and end.
         events: Alarm events; named by their id.
         hops: Hop times.
+        states: How things stand for patients, for dashboards; a store that no dashboard draws from leaves them out.
+        health: What parts said of themselves, likewise.
+        ledger_at_ns: Ward time at which the ledger's sums are to be told, likewise; None not with this batch.
+        books: What the host itself has to remember, by name; each replaces the one before. Kept in one step with
+            `settled`.
         settled: For each partition that moved: the offset before which everything was written or needs no writing.
     """
 
@@ -123,6 +151,10 @@ class Batch:
     frames: Sequence[Frames] = ()
     events: Sequence[StoredEvent] = ()
     hops: Sequence[HopWindow] = ()
+    states: Sequence[PatientState] = ()
+    health: Sequence[PartHealth] = ()
+    ledger_at_ns: int | None = None
+    books: Mapping[str, bytes] = field(default_factory=dict)
     settled: Sequence[Origin] = ()
 
 
@@ -271,6 +303,14 @@ class Store(Protocol):
 
     def settled(self, topic: str, partition: int) -> int | None:
         """The offset that the newest batch settled for this partition; None where none did."""
+        ...
+
+    def books(self, prefix: str) -> dict[str, bytes]:
+        """What the host wrote last under each name that begins so."""
+        ...
+
+    def refused(self) -> dict[str, int]:
+        """Points that the store would not take, however often, by reason, since it was opened; the rest was kept."""
         ...
 
     def counts(self) -> Counts:

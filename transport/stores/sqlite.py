@@ -176,6 +176,7 @@ class SqliteStore(SqliteReads):
                 self._put_frames(db, frames)
             self._put_events(db, batch.events)
             db.executemany(sql.PUT_HOP, [_hop_row(window) for window in batch.hops])
+            db.executemany(sql.PUT_BOOK, batch.books.items())
             db.executemany(sql.PUT_SETTLED, [self._place(db, origin) for origin in batch.settled])
             if self._deliveries >= self._settings.fold_at:
                 self._fold(db)

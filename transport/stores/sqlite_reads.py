@@ -160,6 +160,14 @@ class SqliteReads:
         found = self._ask("SELECT place FROM settled WHERE topic = ? AND part = ?", (self._number(topic), partition))
         return int(found[0][0]) if found else None
 
+    def books(self, prefix: str) -> dict[str, bytes]:
+        """See `Store`."""
+        return dict(self._ask(sql.GET_BOOKS, (len(prefix), prefix)))
+
+    def refused(self) -> dict[str, int]:
+        """See `Store`: there is nothing that it would not take."""
+        return {}
+
     def counts(self) -> Counts:
         """See `Store`."""
         tables = ("reading", "frame", "alarm_event", "hop")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 TABLES: Final = """
 CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
@@ -67,6 +67,7 @@ CREATE TABLE settled (
     topic INTEGER, part INTEGER, place INTEGER NOT NULL,
     PRIMARY KEY (topic, part)
 ) WITHOUT ROWID;
+CREATE TABLE book (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE ledger (id INTEGER PRIMARY KEY CHECK (id = 0), body BLOB NOT NULL);
 """
 INCOMING: Final = """
@@ -92,6 +93,7 @@ PUT_REFUSAL: Final = "INSERT OR IGNORE INTO refusal VALUES (?,?,?,?)"
 PUT_SETTLED: Final = """
 INSERT INTO settled VALUES (?,?,?) ON CONFLICT (topic, part) DO UPDATE SET place = max(place, excluded.place)
 """
+PUT_BOOK: Final = "INSERT OR REPLACE INTO book VALUES (?,?)"
 PUT_LEDGER: Final = "INSERT OR REPLACE INTO ledger VALUES (0, ?)"
 
 GET_STORED: Final = """
@@ -124,6 +126,7 @@ WHERE NOT closed ORDER BY alarm_id, alarm_event.n
 """
 GET_OPEN_OF: Final = GET_OPEN.replace("WHERE", "WHERE alarm.patient = ? AND")
 GET_HOPS: Final = "SELECT part, hop, at_ns, histogram FROM hop WHERE at_ns >= ? AND at_ns < ? ORDER BY at_ns, part, hop"
+GET_BOOKS: Final = "SELECT name, body FROM book WHERE substr(name, 1, ?) = ?"
 GET_DELIVERIES: Final = """
 SELECT topic, part, place, row, device, boot, seq, n, n_before, refused, accepted, equal FROM delivery
 ORDER BY topic, part, place, row
