@@ -84,10 +84,12 @@ class StoredEvent:
     Attributes:
         event: The event.
         stamps: Nanoseconds by `hops.Stamp`, as far as they are known.
+        partition: Of the topic that it came by; not told when it is read back.
     """
 
     event: AlarmEvent
     stamps: Mapping[str, int] = field(default_factory=dict)
+    partition: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
@@ -16,11 +16,13 @@ from transport.stores.base import BlockRecord, HopWindow, PartHealth, StoredEven
 from transport.stores.influx_first import SIGN_NAMES, Newest, Sifted
 from transport.stores.influx_lines import Known, keys, lines
 from vitals import measurements as m
-from vitals.events import SCORES, Frames, event_encoder
+from vitals.alarm_fold import OpenAlarm, split_id
+from vitals.events import SCORES, AlarmEvent, Frames, event_encoder
 from vitals.hops import Stamp
 from vitals.ledger import Row
 from vitals.patient_states import PatientState
 from vitals.reading import USABLE_UP_TO, FloatArray, IntArray, Quality
+from vitals.rules import RULES
 from vitals.signs import N_SIGNS, SECOND_NS
 
 _BITS: Final = 1 << np.arange(N_SIGNS)
@@ -117,6 +119,7 @@ def events(told: Sequence[tuple[StoredEvent, int]]) -> Any:
             "kind": [e.kind for e in es],
             "priority": [e.priority for e in es],
             "event": [e.event for e in es],
+            "partition": [str(stored.partition) for stored, _ in told],
         },
     )
     to_alarm = [_to_alarm_s(stored) for stored, _ in told]
@@ -132,11 +135,19 @@ def events(told: Sequence[tuple[StoredEvent, int]]) -> Any:
         "device": [e.device or None for e in es],
         "due_ns": Known(due, np.array([e.due_ns is not None for e in es])),
         "delayed": np.array([e.delayed for e in es]),
+        "since_raised_s": np.array([_since_raised_s(e) for e in es]),
         "to_alarm_s": np.array(to_alarm),
         "body": [event_encoder.encode(e).decode() for e in es],
         "stamps": [_json.encode(dict(stored.stamps)).decode() for stored, _ in told],
     }
     return lines(m.ALARM_EVENTS, key, fields, np.array([at for _, at in told]))
+
+
+def _since_raised_s(event: AlarmEvent) -> float:
+    """Age of its alarm; NaN for a refused command, which is about none."""
+    if event.event == "command_refused":
+        return float("nan")
+    return (event.at_ns - split_id(event.alarm_id)[1]) / SECOND_NS
 
 
 def _to_alarm_s(stored: StoredEvent) -> float:
@@ -151,6 +162,7 @@ def states(told: Sequence[PatientState]) -> Any:
     """How things stand; of equal patients and instants the last given."""
     rows = list({(s.patient, s.at_ns): s for s in told}.values())
     key = keys(m.ALARM_STATE, {"patient": [s.patient for s in rows], "partition": [str(s.partition) for s in rows]})
+    measure = np.array([_measure(s.worst) for s in rows])
     fields: dict[str, Any] = {
         name: np.array([getattr(s, name) for s in rows])
         for name in m.ALARM_STATE.fields
@@ -160,19 +172,39 @@ def states(told: Sequence[PatientState]) -> Any:
         "worst_alarm_id": [s.worst and s.worst.alarm_id for s in rows],
         "worst_rule": [s.worst and s.worst.rule for s in rows],
         "worst_why": [s.worst and s.worst.why for s in rows],
+        "worst_measure": Known(measure, measure >= 0),
+        "worst_value": np.array([_number(s.worst, "value") for s in rows]),
+        "worst_limit": np.array([_number(s.worst, "limit") for s in rows]),
     }
     return lines(m.ALARM_STATE, key, fields, np.array([s.at_ns for s in rows]))
 
 
+def _measure(alarm: OpenAlarm | None) -> int:
+    """The measure that an alarm is about; -1 where there is none."""
+    rule = RULES.get(alarm.rule) if alarm is not None else None
+    return -1 if rule is None or rule.measure is None else int(rule.measure)
+
+
+def _number(alarm: OpenAlarm | None, what: Literal["value", "limit"]) -> float:
+    """The value or score that an alarm rests on, or the limit that it passed; NaN where it tells none."""
+    if alarm is None:
+        return float("nan")
+    told = [getattr(evidence, what) for evidence in alarm.evidence]
+    if not told and what == "value" and alarm.score is not None:
+        return alarm.score.low
+    return float("nan") if not told or told[-1] is None else float(told[-1])
+
+
 def hops(told: Sequence[HopWindow]) -> Any:
     """Hop times."""
-    middle = np.array([(w.histogram.mean_ns, *w.histogram.percentiles(50, 95, 99)) for w in told]).T
+    middle = np.array([(w.histogram.mean_ns, *w.histogram.percentiles(50, 95, 99, 99.9)) for w in told]).T
     fields: dict[str, Any] = {
         "count": np.array([w.histogram.count for w in told]),
         "mean_ns": middle[0],
         "p50_ns": middle[1],
         "p95_ns": middle[2],
         "p99_ns": middle[3],
+        "p999_ns": middle[4],
         "max_ns": np.array([w.histogram.max_ns for w in told]),
         "histogram": [base64.b64encode(zlib.compress(w.histogram.to_bytes(), 1)).decode() for w in told],
     }

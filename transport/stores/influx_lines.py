@@ -83,9 +83,10 @@ def lines(measurement: Measurement, key: Any, fields: Mapping[str, Column], time
 
 def _text(kind: FieldType, column: Column) -> Any:
     """The values of a field as they stand in lines; null where missing."""
-    known: Any = None
+    known: BoolArray | None = None
     if isinstance(column, Known):
-        column, known = column.values, column.known
+        known = column.known
+        column = column.values
     if kind is FieldType.TEXT:
         return pa.array([None if v is None else f'"{str(v).translate(_TEXT)}"' for v in column], pa.string())
     values = np.asarray(column)

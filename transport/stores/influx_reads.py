@@ -16,10 +16,11 @@ from transport.stores.influx_first import SIGN_NAMES
 from transport.stores.influx_http import InfluxHttp, Rows, quoted
 from vitals import measurements as m
 from vitals.alarm_fold import OpenAlarm
+from vitals.envelope import Envelope
 from vitals.events import SCORES, event_decoder
 from vitals.hops import Histogram
 from vitals.ledger import Ledger
-from vitals.reading import FloatArray, IntArray
+from vitals.reading import USABLE_UP_TO, FloatArray, IntArray
 from vitals.signs import N_SIGNS, Sign
 
 SLOTS: Final = 1_000
@@ -96,6 +97,33 @@ class InfluxReads:
             'GROUP BY "sign", "device"'
         )
         return {sign: _series([rows for rows in found if rows.tags["sign"] == sign.column]) for sign in signs}
+
+    def envelope(
+        self, patient: str, signs: Collection[Sign], from_ns: int, to_ns: int, width_ns: int
+    ) -> dict[Sign, Envelope]:
+        """See `Store`."""
+        if not signs:
+            return {}
+
+        def ask(what: str, first: int, end: int, by: str) -> str:
+            return (
+                f'SELECT {what} FROM {m.VITALS.source} WHERE "patient" = {quoted(patient)} '
+                f"AND {_any_of('sign', [sign.column for sign in signs])} AND {_span(first, end)} "
+                f'AND "quality" <= {int(USABLE_UP_TO)} GROUP BY "sign"{by}'
+            )
+
+        told = 'mean("value") AS "mean", min("value") AS "min", max("value") AS "max"'
+        steps = f", time({width_ns}ns, {from_ns % width_ns}ns) fill(none)"
+        bounds = {rows.tags["sign"]: rows.columns for rows in self._one(ask(told, from_ns, to_ns, steps))}
+        # Grouped by time, InfluxQL tells where a window begins and not when its newest reading was.
+        windows = sorted({start for columns in bounds.values() for start in columns["time"]})
+        newest = self._http.ask([ask('last("value")', t, min(t + width_ns, to_ns), "") for t in windows])
+        last = {
+            (rows.tags["sign"], start): rows.columns["time"][0]
+            for start, answer in zip(windows, newest, strict=True)
+            for rows in answer
+        }
+        return {sign: _envelope(sign.column, bounds.get(sign.column), last) for sign in signs}
 
     def frames(self, patient: str, from_ns: int, to_ns: int) -> FrameSeries:
         """See `Store`."""
@@ -214,6 +242,14 @@ def _series(found: list[Rows]) -> Series:
         np.array(columns["received_ns"], np.int64)[order],
         tuple(rows.tags["device"] for rows in found),
     )
+
+
+def _envelope(sign: str, told: dict[str, tuple[Any, ...]] | None, newest: dict[tuple[str, int], int]) -> Envelope:
+    if told is None:
+        return Envelope(np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0))
+    # A reading that came between the two questions may be the newest of a window that had none: the window's begin.
+    time_ns = np.array([newest.get((sign, start), start) for start in told["time"]], np.int64)
+    return Envelope(time_ns, _floats(told["mean"]), _floats(told["min"]), _floats(told["max"]))
 
 
 def _at(rows: Rows, end_ns: IntArray) -> FloatArray:
