@@ -311,7 +311,7 @@ class Store(Protocol):
         """What the host wrote last under each name that begins so."""
         ...
 
-    def refused(self) -> dict[str, int]:
+    def rejected(self) -> dict[str, int]:
         """Points that the store would not take, however often, by reason, since it was opened; the rest was kept."""
         ...
 

@@ -51,7 +51,7 @@ class InfluxStore(InfluxReads):
         self._newest: Newest | None = None  # None: what the store holds was not asked yet
         self._books: Books | None = None
         self._told: dict[str, tuple[int, ...]] = {}  # device -> sums of the ledger told last
-        self._refused: Counter[str] = Counter()
+        self._rejected: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
         return self
@@ -74,9 +74,9 @@ class InfluxStore(InfluxReads):
         why = f"InfluxDB lacks the retention policies {', '.join(missing)}: set it up first" if missing else ""
         return Readiness(ready=not missing, why=why)
 
-    def refused(self) -> dict[str, int]:
+    def rejected(self) -> dict[str, int]:
         """See `Store`."""
-        return dict(self._refused)
+        return dict(self._rejected)
 
     def write(self, batch: Batch) -> None:
         """See `Store`."""
@@ -84,7 +84,7 @@ class InfluxStore(InfluxReads):
             raise StoreUnavailable("this store was opened for reading only", _READ_ONLY_S)
         with self._lock:
             newest, books = self._known()
-            refused: Counter[str] = Counter()
+            rejected: Counter[str] = Counter()
             sifted = newest.sift(batch.blocks, self._http) if batch.blocks else None
             equal: Sequence[IntArray] = ()
             if sifted is not None:
@@ -102,12 +102,12 @@ class InfluxStore(InfluxReads):
             body = turn.body()
             for policy, parts in ((Policy.RAW, raw), (Policy.LONG, long)):
                 if parts:
-                    self._http.write(policy, pa.concat_arrays(parts), refused)
+                    self._http.write(policy, pa.concat_arrays(parts), rejected)
             self._post_books(body)
             turn.done()
             if sifted is not None:
                 newest.note(sifted)
-            self._refused += refused
+            self._rejected += rejected
             if batch.ledger_at_ns is not None:
                 self._tell_ledger(books, batch.ledger_at_ns)
 
@@ -167,7 +167,7 @@ class InfluxStore(InfluxReads):
         told = {d: tuple(getattr(row, name) for name in m.LEDGER.fields) for d, row in rows.items()}
         changed = [rows[device] for device, sums in told.items() if self._told.get(device) != sums]
         if changed:
-            self._http.write(Policy.LONG, columns.ledger(changed, at_ns), self._refused)
+            self._http.write(Policy.LONG, columns.ledger(changed, at_ns), self._rejected)
             self._told = told
 
     def forget(self, *, readings_before_ns: int | None = None, events_before_ns: int | None = None) -> Counts:

@@ -139,33 +139,33 @@ class InfluxHttp:
         """Let go of the connections."""
         self._client.close()
 
-    def write(self, policy: Policy, rows: Any, refused: Counter[str]) -> None:
+    def write(self, policy: Policy, rows: Any, rejected: Counter[str]) -> None:
         """Write lines; returns when the server has acknowledged each that it takes.
 
         Args:
             policy: Where to.
             rows: What `influx_lines.lines` gave.
-            refused: Points the server will never take are added here, by reason.
+            rejected: Points the server will never take are added here, by reason.
 
         Raises:
             StoreUnavailable: Some of them may stand by now; writing all again changes nothing.
         """
         step = self._settings.lines
         for first in range(0, len(rows), step):
-            self._write_some(policy, rows.slice(first, step), refused)
+            self._write_some(policy, rows.slice(first, step), rejected)
 
-    def _write_some(self, policy: Policy, rows: Any, refused: Counter[str]) -> None:
+    def _write_some(self, policy: Policy, rows: Any, rejected: Counter[str]) -> None:
         try:
             self.post(policy, joined(rows))
         except ApiException as error:
             if error.status not in (*_NEVER, 413):
                 raise later(error) from None
             if len(rows) == 1:
-                refused[_reason(error)] += 1
+                rejected[_reason(error)] += 1
                 return
             half = len(rows) // 2
-            self._write_some(policy, rows.slice(0, half), refused)
-            self._write_some(policy, rows.slice(half), refused)
+            self._write_some(policy, rows.slice(0, half), rejected)
+            self._write_some(policy, rows.slice(half), rejected)
 
     def post(self, policy: Policy, body: bytes) -> None:
         """Write one body in one request.

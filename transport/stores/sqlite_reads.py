@@ -164,7 +164,7 @@ class SqliteReads:
         """See `Store`."""
         return dict(self._ask(sql.GET_BOOKS, (len(prefix), prefix)))
 
-    def refused(self) -> dict[str, int]:
+    def rejected(self) -> dict[str, int]:
         """See `Store`: there is nothing that it would not take."""
         return {}
 
