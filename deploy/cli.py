@@ -284,7 +284,7 @@ def main() -> None:
     except Exception as error:
         if not isinstance(error, _told()):
             raise
-        err.print(f"teleward: {error}", style="bold red", markup=False)
+        err.print(f"teleward: {error}", style="bold red", markup=False, soft_wrap=True)
         sys.exit(1)
 
 

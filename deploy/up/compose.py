@@ -28,7 +28,8 @@ def engine() -> tuple[str, ...]:
         asked = subprocess.run([*command, "version"], capture_output=True, text=True, check=False)
         if asked.returncode == 0:
             return command
-        tried.append(f"`{' '.join(command)}` says: {(asked.stderr or asked.stdout).strip().splitlines()[-1:]}")
+        words = (asked.stderr or asked.stdout).strip().partition("\n")[0]
+        tried.append(f"`{' '.join(command)}` says: {words}")
     raise ComposeError(
         "no engine for containers is at hand (Docker with its compose plugin, docker-compose or podman compose); "
         "`teleward up --stack native` needs none" + "".join(f"; {one}" for one in tried)
