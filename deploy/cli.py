@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from deploy import cli_people, cli_stack
-from deploy.cli_common import Json, PromiseBrokenError, end, err, quietly
+from deploy import cli_people, cli_replay, cli_stack
+from deploy.cli_common import Json, PromiseBrokenError, end, err, progress_bar, quietly
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,6 +26,7 @@ app = typer.Typer(
 )
 cli_stack.register(app)
 cli_people.register(app)
+cli_replay.register(app)
 
 
 @app.command()
@@ -55,39 +55,6 @@ def demo(
     end(result, as_json=as_json, show=show_summary)
     if result["promise"]:
         raise PromiseBrokenError(result["promise"])
-
-
-@app.command()
-def replay(
-    recording: Annotated[Path, typer.Argument(help="Parquet, CSV, .psv file or folder, or a WFDB record.")],
-    through: Annotated[str, typer.Option(help="ward: no brokers; stream: MQTT, Kafka and Faust.")] = "ward",
-    speed: Annotated[str, typer.Option(help="max, or seconds of recorded time in one of the wall.")] = "max",
-    alarms: Annotated[Path | None, typer.Option(help="Alarm events as JSON Lines; - for standard output.")] = None,
-    patients: Annotated[int | None, typer.Option(help="Only the first so many patients.")] = None,
-    as_json: Json = False,
-) -> None:
-    """A recording through the ward: alarm events and a digest. The same on either way, bit for bit."""
-    from deploy.replay import ReplaySettings, run_replay
-
-    if through not in {"ward", "stream"}:
-        raise typer.BadParameter(f"--through is {through!r}; it takes ward or stream")
-    factor = None if speed == "max" else _positive(speed, "--speed")
-    with _progress() as progress:
-        task = progress.add_task("replaying", total=None)
-
-        def on_progress(done: int, of: int) -> None:
-            progress.update(task, completed=done, total=of)
-
-        result = run_replay(ReplaySettings(recording, through == "stream", factor, alarms, patients), on_progress)
-    end(result, as_json=as_json, show=_show_replay)
-
-
-def _show_replay(result: dict[str, Any]) -> None:
-    print(
-        f"{result['patients']} patients, {result['readings']} readings in {result['bundles']} bundles, "
-        f"{result['refused']} refused; {result['events']} alarm events, {result['alarms']} raised"
-    )
-    print(f"digest {result['digest']}")
 
 
 @app.command()
@@ -183,7 +150,7 @@ def physionet2019(
     """The patient files of the PhysioNet/CinC Challenge 2019, sets A and B (about 350 MB)."""
     from deploy.fetching import fetch_physionet2019, show_fetched
 
-    with _progress() as progress:
+    with progress_bar() as progress:
         task = progress.add_task("fetching", total=None)
 
         def on_progress(done: int, of: int) -> None:
@@ -258,23 +225,6 @@ def _said(record: dict[str, Any], *, as_json: bool) -> None:
     end(record, as_json=as_json, show=lambda r: print(f"said: {json.dumps(r)}"))
 
 
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=err, transient=True,
-    )  # fmt: skip
-
-
-def _positive(text: str, name: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not value > 0:
-        raise typer.BadParameter(f"{name} is {text!r}; it takes a number above 0, or max")
-    return value
-
-
 def main() -> None:
     """Run a command; what goes wrong ends in a sentence that says what to do."""
     try:
@@ -300,6 +250,7 @@ def _told() -> tuple[type[Exception], ...]:
     from deploy.fetching import FetchError
     from deploy.kafka_topics import TopicsError
     from deploy.learning import LearningError
+    from deploy.live_capture import RecordError
     from deploy.native.process import ServerError
     from deploy.page import PageError
     from deploy.paging import PagingError
@@ -307,6 +258,7 @@ def _told() -> tuple[type[Exception], ...]:
     from deploy.parts.part import PartFailedError
     from deploy.parts.process import PartStartError
     from deploy.registry import RegistryError
+    from deploy.replay_stream import RestartError
     from deploy.up.compose import ComposeError
     from deploy.up.native import UpError
     from deploy.ward_process import WardFailedError
@@ -334,8 +286,10 @@ def _told() -> tuple[type[Exception], ...]:
         PartFailedError,
         PartStartError,
         PromiseBrokenError,
+        RecordError,
         RecordingError,
         RegistryError,
+        RestartError,
         ScenarioError,
         ServerError,
         StoreMismatch,

@@ -6,31 +6,30 @@ import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from deploy.clock import WardClock
 from deploy.demo_summary import latency, ledger_summary
+from deploy.replay_source import Source, open_source
+from deploy.replay_stream import Keeper, echo_client
 from deploy.replay_ward import Replayed
 from deploy.replay_ward import replay as replay_ward
-from deploy.ward_process import Senders, WardProcess, WardProcessSettings
-from device_sim import Echoes, Player, records_of
-from transport.mqtt import MqttClient, MqttSettings
-from transport.recordings import open_recording
-from vitals import topics
+from deploy.ward_process import RegistryRecord, WardProcess, WardProcessSettings
+from device_sim import Echoes, Player
+from device_sim.disturb import Restart
+from device_sim.turns import Turn
 from vitals.digest import digest, ordered
 from vitals.events import AlarmEvent, event_encoder
 from vitals.ledger import Account
+from vitals.log import Command, Limit, Tick
 from vitals.recording import Recording
 
 OnProgress = Callable[[int, int], None]
 
 _AHEAD = 8  # instants that the player may be ahead of the bridge
-# The embedded cluster keeps 5 MB a partition: everything is judged and kept before more than this is on its way.
-_UNREAD_BYTES = 500_000
-_UNREAD_NS = 2 * 3600 * 1_000_000_000  # of ward time: frames are on their way too
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,11 @@ class ReplaySettings:
         stream: Through the brokers; else through the ward alone.
         speed: Seconds of recorded time in one of the wall; None as fast as it goes.
         alarms: File for the events, ``-`` for standard output.
-        patients: Only the first so many.
+        patients: Only the first so many; more than there are: copies under new pseudonyms, at shifted times.
+        seed: Of the copies.
+        faults: File of what goes wrong on the way; None: nothing.
+        limits: File of limits that are said before the first reading; None: none.
+        diff: Alarm events of another run to be compared with; None: no comparison.
     """
 
     recording: Path
@@ -50,24 +53,42 @@ class ReplaySettings:
     speed: float | None = None
     alarms: Path | None = None
     patients: int | None = None
+    seed: int = 0
+    faults: Path | None = None
+    limits: Path | None = None
+    diff: Path | None = None
 
 
 def run_replay(settings: ReplaySettings, on_progress: OnProgress) -> dict[str, Any]:
     """Replay, and give the summary; see `ReplaySettings`."""
-    recording = open_recording(settings.recording)
-    if settings.patients is not None:
-        recording = recording.select(recording.patients[: settings.patients])
+    source = open_source(settings.recording, patients=settings.patients, seed=settings.seed, faults=settings.faults)
     began = time.monotonic()
-    if settings.stream:
-        events, more = asyncio.run(through_stream(recording, settings.speed, on_progress))
+    more: dict[str, Any] = {}
+    if settings.limits is not None:
+        from deploy.what_if import read_limits, what_if
+
+        if settings.stream:
+            raise ValueError("--limits asks what would have been, which needs no brokers; leave out --through stream")
+        limits = read_limits(settings.limits, source.patients)
+        events, told = what_if(source, limits, on_progress)
+        more = {"what_if": told}
+    elif settings.stream:
+        events, more = asyncio.run(through_stream(source, settings.speed, on_progress))
     else:
-        done = through_ward(recording, settings.speed, on_progress)
+        done = through_ward(source, settings.speed, on_progress)
         events, more = done.events, {"bundles": done.bundles, "readings": done.readings, "refused": done.refused}
     events = ordered(events)
     _write(settings.alarms, events)
+    if settings.diff is not None:
+        from deploy.alarm_differences import differences_from
+
+        more["diff"] = differences_from(settings.diff, events, source)
+    if source.live_digest:
+        more["live_digest"] = source.live_digest
+        more["as_live"] = digest(events) == source.live_digest
     return {
         "through": "stream" if settings.stream else "ward",
-        "patients": len(recording.patients),
+        "patients": len(source.patients),
         **more,
         "events": len(events),
         "alarms": sum(event.event == "raised" for event in events),
@@ -76,25 +97,47 @@ def run_replay(settings: ReplaySettings, on_progress: OnProgress) -> dict[str, A
     }
 
 
-def through_ward(recording: Recording, speed: float | None, on_progress: OnProgress) -> Replayed:
-    """Without brokers; a speed only paces it."""
-    clock = WardClock(speed or 1.0, int(recording.time_ns.min()) if recording.rows else 0)
+def through_ward(
+    played: Recording | Source,
+    speed: float | None,
+    on_progress: OnProgress,
+    *,
+    limits: tuple[Limit, ...] = (),
+    commands: bool = True,
+) -> Replayed:
+    """Without brokers; a speed only paces it.
+
+    Args:
+        played: What is played.
+        speed: Seconds of recorded time in one of the wall; None as fast as it goes.
+        on_progress: Called with readings played, readings in all.
+        limits: Said before the first reading.
+        commands: False leaves out what people said about alarms.
+    """
+    source = played if isinstance(played, Source) else Source.of(played)
+    turns: Iterable[Turn | Restart] = source.turns()
+    if not commands:
+        turns = (turn for turn in turns if not isinstance(turn, Command))
+    pace: WardClock | None = None
 
     def on_instant(now_ns: int, done: Replayed) -> None:
-        on_progress(done.readings, recording.readings)
-        if speed is not None and (left := now_ns - clock.now_ns()) > 0:
-            time.sleep(left / speed / 1e9)
+        nonlocal pace
+        on_progress(done.readings, source.readings)
+        if speed is not None:
+            pace = pace or WardClock(speed, now_ns)
+            if (left := now_ns - pace.now_ns()) > 0:
+                time.sleep(left / speed / 1e9)
 
-    return replay_ward(recording, on_instant=on_instant)
+    return replay_ward(turns, limits=limits, on_instant=on_instant)
 
 
 async def through_stream(
-    recording: Recording, speed: float | None, on_progress: OnProgress, store_file: Path | None = None
+    played: Recording | Source, speed: float | None, on_progress: OnProgress, store_file: Path | None = None
 ) -> tuple[list[AlarmEvent], dict[str, Any]]:
     """Through MQTT, Kafka and Faust on the embedded stack.
 
     Args:
-        recording: What is played.
+        played: What is played.
         speed: Seconds of recorded time in one of the wall; None as fast as it goes.
         on_progress: Readings played, readings in all.
         store_file: Where everything is kept; None: in a folder that goes with the replay.
@@ -102,30 +145,32 @@ async def through_stream(
     Returns:
         The alarm events, and counts, ledger and latency.
     """
+    source = played if isinstance(played, Source) else Source.of(played)
+    said, first, turns = _before_time(source.turns())
     with tempfile.TemporaryDirectory(prefix="teleward-replay-") as folder:
         clock = WardClock()  # for stamps alone: time itself comes from the player's marks
         file = store_file or Path(folder) / "replay.sqlite"
-        process = WardProcess(WardProcessSettings(file, ticks="marks"), clock, records_of(recording))
+        process = WardProcess(WardProcessSettings(file, ticks="marks"), clock, said)
         async with process as ward:
             senders = await ward.publisher(1)  # marks and bundles by one connection, in order
             echoes = Echoes(_AHEAD)
-            pace = None if speed is None else WardClock(speed, int(recording.time_ns.min()))
-            keeper = _Keeper(ward, senders, echoes, on_progress, recording.readings)
-            player = Player(recording, senders, pace, settled=keeper.settled)
+            pace = None if speed is None else WardClock(speed, first)
+            keeper = Keeper(ward, senders, echoes, on_progress, source.readings)
+            player = Player(turns, senders, pace, settled=keeper.settled, say=keeper.say)
             keeper.player = player
-            async with _echo_client(ward, echoes):
+            async with echo_client(ward, echoes):
                 playing = asyncio.create_task(player.run())
                 await ward.unless_failed(playing)
-                played = await playing
-                await ward.drained(senders.published)
+                played_all = await playing
+                await keeper.drained()
             accounts = [
                 Account(device=device, at_ns=clock.now_ns(), sent=counts.readings)
-                for device, counts in played.counts.items()
+                for device, counts in played_all.counts.items()
             ]
             ledger = ledger_summary(await asyncio.to_thread(ward.store.ledger), accounts)
             return list(ward.alarms.events), {
-                "bundles": played.bundles,
-                "readings": played.readings,
+                "bundles": played_all.bundles,
+                "readings": played_all.readings,
                 "refused": ledger["refused"],
                 "ledger": ledger,
                 # What begins with a device's stamp is recorded time, and says nothing of this machine.
@@ -133,57 +178,22 @@ async def through_stream(
             }
 
 
-class _Keeper:
-    """Keeps the player near: the bridge within some instants, the judges and the store within some bytes."""
-
-    def __init__(
-        self,
-        ward: WardProcess,
-        senders: Senders,
-        echoes: Echoes,
-        on_progress: OnProgress,
-        readings: int,
-    ) -> None:
-        self._ward, self._senders, self._echoes = ward, senders, echoes
-        self._on_progress, self._readings = on_progress, readings
-        self._bytes = 0
-        self._since_ns = -1
-        self.player: Player
-
-    async def settled(self, now_ns: int) -> int:
-        self._on_progress(self.player.played.readings, self._readings)
-        safe_ns = await self._echoes.settled(now_ns)
-        if self._since_ns < 0:
-            self._since_ns = now_ns
-        if self._senders.sent_bytes - self._bytes > _UNREAD_BYTES or now_ns - self._since_ns >= _UNREAD_NS:
-            await self._ward.drained(self._senders.published)
-            self._bytes, self._since_ns = self._senders.sent_bytes, now_ns
-        return safe_ns
+def _before_time(
+    turns: Iterator[Turn | Restart],
+) -> tuple[list[RegistryRecord], int, Iterator[Turn | Restart]]:
+    """What was said before the first tick, when that is, and the turns from there on."""
+    said: list[RegistryRecord] = []
+    for turn in turns:
+        if isinstance(turn, Tick):
+            return said, turn.now_ns, _with(turn, turns)
+        if isinstance(turn, RegistryRecord):
+            said.append(turn)
+    return said, 0, iter(())
 
 
-class _echo_client:  # noqa: N801  # used as a context manager only
-    """Hears the bridge say which marks are safe."""
-
-    def __init__(self, ward: WardProcess, echoes: Echoes) -> None:
-        topic = f"{topics.MQTT_ROOT}/player/{topics.MARK_ACK_SUFFIX}"
-        self._client = MqttClient(MqttSettings("replay-echo", port=ward.stack.mqtt_port, session_expiry_s=0), (topic,))
-        self._echoes = echoes
-
-    async def __aenter__(self) -> None:
-        await self._client.start()
-        await self._client.until_connected()
-        self._task = asyncio.create_task(self._hear())
-
-    async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        await self._client.stop()
-
-    async def _hear(self) -> None:
-        while True:
-            for message in await self._client.receive():
-                self._client.ack(message)
-                self._echoes.heard(message.payload)
+def _with(first: Turn, rest: Iterator[Turn | Restart]) -> Iterator[Turn | Restart]:
+    yield first
+    yield from rest
 
 
 def _write(path: Path | None, events: Iterable[AlarmEvent]) -> None:

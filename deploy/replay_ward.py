@@ -6,19 +6,26 @@ are left out. So the events are those of the same recording through the brokers,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from deploy.detectors import make_ward
-from device_sim.recorded import outgoing_at_instants, records_of
+from device_sim.disturb import Restart
+from device_sim.recorded import Outgoing
+from device_sim.turns import Turn, turns_of
+from ingest.intake import Intake, Taken
+from ingest.registry import Registry
+from vitals import topics
 from vitals.block import BlockBuilder
 from vitals.events import AlarmEvent, Frames
-from vitals.log import Binding, Limit, Tick
+from vitals.limits import RULE_INDEX
+from vitals.log import Command, Limit, Outage, Tick
 from vitals.recording import Recording
-from vitals.validate import Bindings, Checked, receive
+from vitals.validate import CheckSettings
 from vitals.ward import Outcome, Ward
 
 PLAYER = "player"
+_BLOCK = 1000  # bundles of one instant that a block holds, as the bridge has it
 
 
 @dataclass(slots=True)
@@ -43,7 +50,7 @@ class Replayed:
 
 
 def replay(
-    recording: Recording,
+    played: Recording | Iterable[Turn | Restart],
     *,
     make_ward: Callable[[], Ward] = make_ward,
     limits: tuple[Limit, ...] = (),
@@ -53,7 +60,7 @@ def replay(
     """Play a recording to its end.
 
     Args:
-        recording: What is played.
+        played: What is played: a recording, or turns.
         make_ward: Makes the ward.
         limits: Patients' own limits, said before the first reading.
         on_frames: Called with every closed frame.
@@ -62,33 +69,88 @@ def replay(
     Raises:
         DeviceConflictError: If two patients of the recording wore a device at the same time.
     """
-    ward, bindings, builder, done = make_ward(), Bindings(), BlockBuilder(), Replayed()
+    player = _WardPlayer(make_ward(), on_frames, on_instant)
+    pending: tuple[Limit, ...] = limits
+    for turn in turns_of(played) if isinstance(played, Recording) else played:
+        if pending and isinstance(turn, Tick | Outgoing):
+            for limit in pending:
+                player.say(limit)
+            pending = ()
+        player.take(turn)
+    player.end_instant()
+    return player.done
 
-    def take(out: Outcome) -> None:
-        done.events += out.events
-        done.frames += len(out.frames)
-        if on_frames is not None:
+
+class _WardPlayer:
+    """One ward, and before it the bridge's own judges."""
+
+    def __init__(
+        self,
+        ward: Ward,
+        on_frames: Callable[[Frames], None] | None,
+        on_instant: Callable[[int, Replayed], None] | None,
+    ) -> None:
+        self.done = Replayed()
+        self._ward, self._on_frames, self._on_instant = ward, on_frames, on_instant
+        self._registry = Registry(1)
+        self._intake = Intake(self._registry.bindings, bridge=PLAYER, check_settings=CheckSettings())
+        self._builder = BlockBuilder()
+        self._now_ns: int | None = None
+
+    def take(self, turn: Turn | Restart) -> None:
+        """One turn. A server that is restarted loses nothing, so here it changes nothing."""
+        match turn:
+            case Tick(now_ns=now_ns):
+                self.end_instant()
+                self._now_ns = now_ns
+                self._step(self._ward.step(Tick(now_ns=now_ns, bridge=PLAYER)))
+            case Outgoing():
+                self._receive(turn)
+            case Restart():
+                pass
+            case _:
+                self.say(turn)
+
+    def say(self, said: object) -> None:
+        """What people said: to the judges before the ward, and to the ward."""
+        self._close_block()
+        if isinstance(said, Command | Outage):
+            self._step(self._ward.step(said))
+        elif not (isinstance(said, Limit) and said.rule not in RULE_INDEX):
+            for _, copy in self._registry.apply(said):  # type: ignore[arg-type]  # a binding, an enrolment or a limit
+                self._step(self._ward.step(copy))
+
+    def end_instant(self) -> None:
+        """All bundles of the instant are judged."""
+        self._close_block()
+        if self._now_ns is None:
+            return
+        self.done.instants += 1
+        if self._on_instant is not None:
+            self._on_instant(self._now_ns, self.done)
+        self._now_ns = None
+
+    def _receive(self, bundle: Outgoing) -> None:
+        done = self.done
+        done.bundles += 1
+        done.readings += bundle.n
+        received_ns = bundle.received_ns if bundle.received_ns is not None else (self._now_ns or 0)
+        judged = self._intake.judge(topics.bundle_topic(bundle.device), bundle.payload, received_ns)
+        if isinstance(judged, Taken):
+            done.refused += judged.accepted.refused
+            self._builder.append(judged.accepted)
+            if len(self._builder) >= _BLOCK:
+                self._close_block()
+        else:
+            done.refused += bundle.n
+
+    def _close_block(self) -> None:
+        if len(self._builder):
+            self._step(self._ward.step(self._builder.take()))
+
+    def _step(self, out: Outcome) -> None:
+        self.done.events += out.events
+        self.done.frames += len(out.frames)
+        if self._on_frames is not None:
             for frames in out.frames:
-                on_frames(frames)
-
-    for record in (*records_of(recording), *limits):
-        if isinstance(record, Binding):
-            bindings.apply(record)
-        take(ward.step(record))
-    for now_ns, bundles in outgoing_at_instants(recording, "msgpack"):
-        take(ward.step(Tick(now_ns=now_ns, bridge=PLAYER)))
-        for bundle in bundles:
-            checked = receive(bundle.payload, bundle.device, now_ns, bindings)
-            done.bundles += 1
-            done.readings += bundle.n
-            if isinstance(checked, Checked):
-                done.refused += len(checked.refused)
-                builder.append(checked.accepted)
-            else:
-                done.refused += bundle.n
-        if len(builder):
-            take(ward.step(builder.take()))
-        done.instants += 1
-        if on_instant is not None:
-            on_instant(now_ns, done)
-    return done
+                self._on_frames(frames)

@@ -215,14 +215,20 @@ class WardProcess:
             await asyncio.gather(*work, return_exceptions=True)
             await self.failed
 
+    @property
+    def taken(self) -> int:
+        """Messages of devices and players that the bridge has taken."""
+        counts = self.bridge.counts
+        played = counts.ticks + counts.announced if self.settings.ticks == "marks" else 0
+        return counts.bundles + counts.quarantined + played
+
     async def drained(self, published: int) -> None:
         """Wait until all that was published up to now is appended, judged and kept.
 
         Args:
             published: Messages (bundles and marks) that the MQTT broker has acknowledged to the devices.
         """
-        counts = self.bridge.counts
-        while counts.bundles + counts.quarantined + (counts.ticks if self.settings.ticks == "marks" else 0) < published:
+        while self.taken < published:
             await self._breathe()
         await self._reached((topics.INPUT.name, topics.QUARANTINE.name))
         await self._reached((topics.ALARMS.name, topics.FRAMES.name))

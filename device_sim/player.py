@@ -2,7 +2,8 @@
 
 For each instant: its mark first, so that whatever comes after it is received *at* that instant; then all its bundles
 at once; then their acknowledgements. Time never goes on while something before it is under way, so how quickly things
-arrive changes nothing.
+arrive changes nothing. Bundles that were received at other instants than the newest mark's (of a live stack) are
+announced, with when, before they are published.
 
 After a broken connection it first says again, in order, what was acknowledged and is not safe yet: all that no echo has
 told of, or of the last `vitals.wire.RESEND_S` where nobody echoes. Older marks and repeated bundles change nothing.
@@ -14,22 +15,27 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
 from device_sim.device import Counts
+from device_sim.disturb import Restart
 from device_sim.ports import Clock, Publisher
-from device_sim.recorded import Outgoing, outgoing_at_instants
+from device_sim.recorded import Outgoing
+from device_sim.turns import Turn, turns_of
 from vitals import topics
+from vitals.capture import Said
+from vitals.log import Tick
 from vitals.recording import Recording
-from vitals.wire import RESEND_S, Format
+from vitals.wire import RESEND_S, Format, fingerprint
 
 _log: Final = logging.getLogger(__name__)
 
 PLAYER: Final = "player"
+_CHUNK: Final = 256  # bundles announced at once, at most: well within what one message may hold
 _AT_ONCE: Final = 64  # bundles under way: enough to fill a connection's window, few enough to keep its memory small
 _PAUSES_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
@@ -101,7 +107,8 @@ class Player:
     """A recording being played.
 
     Args:
-        recording: What is played. Its bindings and enrolments (`device_sim.recorded.records_of`) must have been said.
+        played: What is played: turns, or a recording. A recording's bindings and enrolments
+            (`device_sim.recorded.records_of`) must have been said.
         publisher: Where to; marks and bundles go by the same connection, in order. The receiver must take both by one
             subscription: the embedded broker keeps an order within a subscription only.
         clock: Paces it: an instant is not played before the clock has reached it. None: as fast as possible.
@@ -110,32 +117,35 @@ class Player:
         settled: Called after each instant when the broker has all of it; may wait until the receiver has, too, so
             that a fast player does not fill the broker's queues (`Echoes.settled`). Returns the newest instant
             whose mark, and all before it, is safe at the receiver; -1 for none.
-        encoding: How the devices write.
+        say: Called with what people say, and with what is to be restarted, between the bundles before and after it;
+            None: it has been said already.
+        encoding: How the devices of a recording write.
         sleep: Waits between tries, in seconds of the wall.
         now_s: Seconds of the wall.
     """
 
     def __init__(
         self,
-        recording: Recording,
+        played: Recording | Iterable[Turn | Restart],
         publisher: Publisher,
         clock: Clock | None = None,
         *,
         marks: bool = True,
         name: str = PLAYER,
         settled: Callable[[int], Awaitable[int]] | None = None,
+        say: Callable[[Said | Restart], Awaitable[None]] | None = None,
         encoding: Format = "msgpack",
         sleep: Sleep = asyncio.sleep,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.played = Played()
-        self._recording = recording
+        self._turns = turns_of(played, encoding, said=False) if isinstance(played, Recording) else played
         self._publisher = publisher
         self._clock = clock
         self._marks = marks
-        self._topic = topics.mark_topic(name)
+        self._name = name
         self._settled = settled
-        self._encoding = encoding
+        self._say = say
         self._sleep = sleep
         self._now_s = now_s
         self._kept: deque[_Kept] = deque()  # acknowledged, and not known to be safe
@@ -144,6 +154,7 @@ class Player:
         self._again = asyncio.Lock()
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._stopping = False
+        self._due: list[Outgoing] = []
 
     def stop(self) -> None:
         """Play the instant that is under way to its end, and no further. No closing mark is made."""
@@ -151,21 +162,55 @@ class Player:
 
     async def run(self) -> Played:
         """Play to the end of the recording, or until `stop`."""
-        for now_ns, bundles in outgoing_at_instants(self._recording, self._encoding):
-            if self._clock is not None:
-                await self._clock.sleep_until(now_ns)
-            if self._stopping:
-                return self.played
-            self._instant_ns = now_ns
-            if self._marks and not await self._publish(self._topic, mark_payload(now_ns)):
-                return self.played
-            self.played.now_ns = now_ns
-            await asyncio.gather(*map(self._bundle, bundles))
-            self.played.instants += 1
-            if self._settled is not None:
-                await self._until_settled(self._settled(now_ns))
+        began = False
+        for turn in self._turns:
+            match turn:
+                case Outgoing():
+                    self._due.append(turn)
+                    if len(self._due) >= _CHUNK:
+                        await self._publish_due()
+                case Tick(now_ns=now_ns):
+                    if began:
+                        await self._end_instant()
+                    if not await self._begin_instant(now_ns):
+                        return self.played
+                    began = True
+                case _:
+                    await self._publish_due()
+                    if self._say is not None:
+                        await self._say(turn)
+        await self._publish_due()
+        if began:
+            await self._end_instant()
         self.played.finished = True
         return self.played
+
+    async def _begin_instant(self, now_ns: int) -> bool:
+        if self._clock is not None:
+            await self._clock.sleep_until(now_ns)
+        if self._stopping:
+            return False
+        self._instant_ns = now_ns
+        if self._marks and not await self._publish(topics.mark_topic(self._name), mark_payload(now_ns)):
+            return False
+        self.played.now_ns = now_ns
+        return True
+
+    async def _end_instant(self) -> None:
+        await self._publish_due()
+        self.played.instants += 1
+        if self._settled is not None:
+            await self._until_settled(self._settled(self.played.now_ns))
+
+    async def _publish_due(self) -> None:
+        due, self._due = self._due, []
+        now_ns = self.played.now_ns
+        told = [(bundle, bundle.received_ns) for bundle in due if bundle.received_ns is not None]
+        if self._marks and any(received_ns != now_ns for _, received_ns in told):
+            times = [(fingerprint(bundle.payload), received_ns) for bundle, received_ns in told]
+            if not await self._publish(topics.arrivals_topic(self._name), msgspec.json.encode(times)):
+                return
+        await asyncio.gather(*map(self._bundle, due))
 
     async def _bundle(self, bundle: Outgoing) -> None:
         counts = self.played.counts.setdefault(bundle.device, Counts())

@@ -93,11 +93,19 @@ def _instants(recording: Recording, rows: IntArray, cadence_ns: int) -> IntArray
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A bundle that is due: its device, its bytes, how many readings they hold."""
+    """A bundle that is due.
+
+    Attributes:
+        device: Who publishes.
+        payload: Its bytes.
+        n: How many readings they hold.
+        received_ns: When it was received, where that is known to be another instant than that of the play.
+    """
 
     device: str
     payload: bytes
     n: int
+    received_ns: int | None = None
 
 
 def bundles_at_instants(recording: Recording, encoding: Format = "msgpack") -> Iterator[Instant]:

@@ -28,14 +28,14 @@ import msgspec
 from ingest.appender import Appender
 from ingest.counts import BridgeCounts
 from ingest.horizon import EVERYTHING
-from ingest.intake import Intake, Mark, Probe, Taken, where
+from ingest.intake import Arrivals, Intake, Mark, Probe, Taken, where
 from ingest.lane import NEVER, Entry, Lane, LaneSettings, Receipt
 from ingest.registry import Registry
 from ingest.settings import BridgeSettings, Clock
 from ingest.timekeeper import TimeKeeper, newest_ticks
 from transport.kafka import TopicReader
 from transport.mqtt import Message, MqttClient, MqttError
-from vitals import block, quarantine, topics
+from vitals import block, quarantine, topics, wire
 from vitals.block import BlockBuilder
 from vitals.hops import Histogram, Hop
 from vitals.log import LogError
@@ -87,6 +87,7 @@ class Bridge:
         self._quarantine = Lane(topics.QUARANTINE.name, 0, self._sizes)
         self._health = Lane(topics.HEALTH.name, 0, self._sizes)
         self._mark_ns = NEVER  # a player's newest mark; none on a ward
+        self._arrivals: dict[int, deque[int]] = {}  # fingerprint -> when received, as a player announced it
         self._in_hand: deque[tuple[Receipt, float]] = deque()  # oldest first; done ones leave when they are first
         self._held = 0
         self._room = asyncio.Event()
@@ -125,6 +126,16 @@ class Bridge:
     async def until_ready(self) -> None:
         """Wait for the first connection to the broker."""
         await self._client.until_connected()
+
+    @property
+    def held(self) -> int:
+        """Messages taken and not yet acknowledged."""
+        return self._held
+
+    @property
+    def connections(self) -> int:
+        """Good connections to the broker so far."""
+        return self._client.connections
 
     async def until(self, status: Status) -> str:
         """Wait until the bridge says of itself that it is so; what it says in words.
@@ -214,10 +225,7 @@ class Bridge:
         self._held += 1
         if self._held >= self._settings.mqtt.receive_maximum:
             self._room.clear()
-        # In a replay a bundle is received when its player says so, on whatever day and at whatever speed.
-        received_ns = (
-            self._mark_ns if self._settings.ticks == "marks" and self._mark_ns != NEVER else message.received_ns
-        )
+        received_ns = message.received_ns if self._settings.ticks == "clock" else self._played_ns(message)
         match self._intake.judge(message.topic, message.payload, received_ns):
             case Taken(accepted=accepted, refused=refused):
                 self.counts.bundles += 1
@@ -232,6 +240,8 @@ class Bridge:
                 self._keep(refused, receipt)
             case Mark(now_ns=now_ns):
                 self._mark(now_ns, receipt)
+            case Arrivals(times=times):
+                self._announced(times)
             case Probe(payload=payload):
                 self._time.returned(payload)
         if not receipt.owed:
@@ -274,6 +284,19 @@ class Bridge:
         self.counts.ticks += 1
         for lane in self._lanes:
             lane.mark(now_ns, receipt)
+
+    def _announced(self, times: Iterable[tuple[int, int]]) -> None:
+        """What was announced before has come by now: a player lets nothing be under way at an announcement."""
+        self.counts.announced += 1
+        self._arrivals = {}
+        for fingerprint, received_ns in times:
+            self._arrivals.setdefault(fingerprint, deque()).append(received_ns)
+
+    def _played_ns(self, message: Message) -> int:
+        """In a replay a bundle is received when its player says so, on whatever day and at whatever speed."""
+        if self._arrivals and (times := self._arrivals.get(wire.fingerprint(message.payload))):
+            return times.popleft() if len(times) > 1 else times[0]  # what is delivered again came when it first did
+        return message.received_ns if self._mark_ns == NEVER else self._mark_ns
 
     # -- registry ----------------------------------------------------------------------------------------------------
 

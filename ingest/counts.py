@@ -17,6 +17,7 @@ class BridgeCounts:
         quarantined: Messages refused whole.
         blocks: Blocks appended.
         ticks: Instants that time went on to.
+        announced: A player's announcements of when bundles were received.
         registry: Bindings, enrolments and limits copied into the log.
         unreadable: Records of the registry that were none.
     """
@@ -28,5 +29,6 @@ class BridgeCounts:
     quarantined: int = 0
     blocks: int = 0
     ticks: int = 0
+    announced: int = 0
     registry: int = 0
     unreadable: int = 0

@@ -49,7 +49,18 @@ class Probe:
     payload: bytes
 
 
-Decision: TypeAlias = Taken | Quarantined | Mark | Probe
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """A player says when the bundles that it publishes next were received, where that was not at its newest mark.
+
+    Attributes:
+        times: (fingerprint of the message, received_ns), in the order in which they come.
+    """
+
+    times: tuple[tuple[int, int], ...]
+
+
+Decision: TypeAlias = Taken | Quarantined | Mark | Arrivals | Probe
 
 
 class _MarkSaid(msgspec.Struct, frozen=True):
@@ -64,6 +75,7 @@ def where(error: BaseException) -> str:
 
 
 _mark_decoder = msgspec.json.Decoder(_MarkSaid)
+_arrivals_decoder = msgspec.json.Decoder(tuple[tuple[int, int], ...])
 
 
 class Intake:
@@ -99,6 +111,8 @@ class Intake:
             return self._refuse(topic, device, payload, received_ns, Fault.DEVICE_MISMATCH, why)
         if topic == topics.mark_topic(device):
             return self._mark(topic, device, payload, received_ns)
+        if topic == topics.arrivals_topic(device):
+            return self._arrivals(topic, device, payload, received_ns)
         if topic != topics.bundle_topic(device):
             return self._refuse(topic, device, payload, received_ns, Fault.UNDECODABLE, "not a topic of bundles")
         incoming = wire.decode(payload)
@@ -122,6 +136,12 @@ class Intake:
             return Mark(player, _mark_decoder.decode(payload).now_ns)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             return self._refuse(topic, player, payload, received_ns, Fault.UNDECODABLE, "not a mark")
+
+    def _arrivals(self, topic: str, player: str, payload: bytes, received_ns: int) -> Arrivals | Quarantined:
+        try:
+            return Arrivals(_arrivals_decoder.decode(payload))
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return self._refuse(topic, player, payload, received_ns, Fault.UNDECODABLE, "not times of arrival")
 
     def _refuse(
         self, topic: str, device: str | None, payload: bytes, received_ns: int, fault: Fault, why: str

@@ -206,7 +206,7 @@ def write_recording(path: str | Path, what: Recording) -> None:
     if (what.device >= 0).any():
         worn = pa.array(what.device, pa.int32(), mask=what.device < 0)
         columns["device"] = pa.DictionaryArray.from_arrays(worn, pa.array(what.devices, pa.string()))
-    columns |= {sign.column: _sign_column(sign, value) for sign, value in sorted(what.signs.items())}
+    columns |= {sign.column: sign_column(sign, value) for sign, value in sorted(what.signs.items())}
     columns |= {name: pa.array(value, from_pandas=True) for name, value in what.labs.items()}
     if not np.isnan(what.age).all():
         columns["age"] = pa.array(what.age[what.owner], from_pandas=True)
@@ -231,7 +231,7 @@ def _letters(value: np.ndarray[Any, np.dtype[np.float64]], words: Sequence[str])
     return pa.DictionaryArray.from_arrays(codes, pa.array(words, pa.string()))
 
 
-def _sign_column(sign: Sign, value: np.ndarray[Any, np.dtype[np.float64]]) -> pa.Array:
+def sign_column(sign: Sign, value: np.ndarray[Any, np.dtype[np.float64]]) -> pa.Array:
     """A sign's column as the format writes it."""
     if sign is Sign.CONSCIOUSNESS:
         return _letters(value, [letter.name for letter in Consciousness])

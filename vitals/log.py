@@ -9,6 +9,7 @@ Blocks are `vitals.reading.Block` (bytes: `vitals.block`); the other records are
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
@@ -164,6 +165,17 @@ class Command(msgspec.Struct, frozen=True, tag_field="type", tag="command", kw_o
     within_ns: _TimeNs | None = None
     outcome: Literal["confirmed", "dismissed", "duplicate"] | None = None
     note: str = ""
+
+
+def time_of(bridges: Mapping[str, int], behind_ns: int) -> int:
+    """Ward time: the least of the bridges' newest ticks, those left out that fell behind the others.
+
+    Args:
+        bridges: Newest tick by bridge; at least one.
+        behind_ns: A bridge whose newest tick is this much behind the newest of all no longer holds time back.
+    """
+    newest = max(bridges.values())
+    return min(t for t in bridges.values() if t >= newest - behind_ns)
 
 
 Small: TypeAlias = Tick | Command | Binding | Enrolment | Limit | Outage

@@ -43,6 +43,11 @@ def mark_topic(player: str) -> str:
     return f"{MQTT_ROOT}/{player}/mark"
 
 
+def arrivals_topic(player: str) -> str:
+    """Where a player says when the bundles that it is about to publish were received: in a replay of what was live."""
+    return f"{MQTT_ROOT}/{player}/arrivals"
+
+
 def device_of(topic: str) -> str | None:
     """The device or player of a topic under `MQTT_ROOT`; None for any other topic."""
     parts = topic.split("/")

@@ -23,7 +23,7 @@ from vitals.detector import State
 from vitals.events import AlarmEvent
 from vitals.frame_rules import FrameRules
 from vitals.limits import RULE_INDEX, Limits, Readings
-from vitals.log import Binding, Command, Enrolment, Limit, Outage, Record, Tick
+from vitals.log import Binding, Command, Enrolment, Limit, Outage, Record, Tick, time_of
 from vitals.reading import USABLE_UP_TO, Block, BoolArray
 from vitals.roster import DISCHARGED, NOBODY, Roster
 from vitals.rules import RULES_VERSION
@@ -176,8 +176,7 @@ class Ward:
 
     def _tick(self, tick: Tick, out: Outcome) -> None:
         self._bridges[tick.bridge] = max(tick.now_ns, self._bridges.get(tick.bridge, tick.now_ns))
-        newest = max(self._bridges.values())
-        now = min(t for t in self._bridges.values() if t >= newest - self.settings.bridge_behind_ns)
+        now = time_of(self._bridges, self.settings.bridge_behind_ns)
         if now <= self.now_ns:
             return
         if self.now_ns < 0:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
@@ -319,14 +320,24 @@ def encode(bundle: SentBundle, encoding: Format) -> bytes:
 
     NaN becomes null in JSON and stays NaN in MessagePack.
     """
+    return encode_with(bundle, bundle.readings, encoding)
+
+
+def encode_with(header: Header, readings: list[SentReading] | list[msgspec.Raw], encoding: Format) -> bytes:
+    """Write a bundle from its header and readings, some of which may be bytes already (in that encoding)."""
     # omit_defaults leaves `v` out too; but a format says its version first, always.
-    fields: dict[str, object] = {"v": bundle.v}
+    fields: dict[str, object] = {"v": header.v}
     for name in Header.__struct_fields__[1:]:
-        value = getattr(bundle, name)
+        value = getattr(header, name)
         if not ((name == "battery_pct" and value is None) or (name == "queued" and value == 0)):
             fields[name] = value
-    fields["readings"] = bundle.readings
+    fields["readings"] = readings
     return (_json_encoder if encoding == "json" else _msgpack_encoder).encode(fields)
+
+
+def fingerprint(data: bytes) -> int:
+    """64 bits by which a player names a message whose time of receipt it announces (CRC-32 and Adler-32)."""
+    return zlib.adler32(data) << 32 | zlib.crc32(data)
 
 
 def sent(bundle: Bundle) -> SentBundle:
