@@ -52,11 +52,13 @@ class StoringSettings:
     Attributes:
         stream: As for every app.
         batch_records: Records of Kafka written to the store at once, at most; also the bound of what waits.
+        batch_readings: Readings in them, at most (and a block more): what bounds memory on a busy ward.
         commit_every_s: How often offsets of what the store has acknowledged are committed.
     """
 
     stream: StreamSettings
     batch_records: int = 512
+    batch_readings: int = 50_000
     commit_every_s: float = 1.0
 
 

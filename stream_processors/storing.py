@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import deque
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,28 +19,18 @@ from faust.types import TP
 
 from stream_processors.app import Clock, Fatal, build_app, commit, end_process, start
 from stream_processors.settings import StoringSettings
+from stream_processors.storing_intake import READ, STATES, Intake, Waiting
 from transport.kafka import make_producer
-from transport.stores.base import (
-    Batch,
-    BlockRecord,
-    HopWindow,
-    RefusalRecord,
-    Store,
-    StoredEvent,
-    StoreUnavailable,
-)
-from vitals import block, frames_codec, quarantine, topics
-from vitals import log as records
+from transport.stores.base import Store, StoreUnavailable
+from vitals import topics
 from vitals.block import BlockError
-from vitals.events import Frames, event_decoder
 from vitals.frames_codec import FramesError
 from vitals.hops import Histogram, Hop, Stamp
-from vitals.ledger import Origin, Refusal
 from vitals.quarantine import QuarantineError
+from vitals.signs import SECOND_NS
 
 log = logging.getLogger(__name__)
 
-_READ: Final = (topics.INPUT, topics.FRAMES, topics.ALARMS, topics.QUARANTINE, topics.HEALTH)
 _json = msgspec.json.Encoder()
 # Whatever a record may hold instead of what it should: it is counted, and the next one is kept.
 _UNREADABLE: Final = (BlockError, FramesError, QuarantineError, ValueError, TypeError, KeyError, RecursionError)
@@ -56,33 +45,6 @@ class StoringCounts:
     batches: int = 0
     unreadable: int = 0
     retries: int = 0
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """Records read and not yet acknowledged by the store."""
-
-    blocks: list[BlockRecord]
-    refusals: list[RefusalRecord]
-    frames: list[Frames]
-    events: list[StoredEvent]
-    hops: list[HopWindow]
-    settled: dict[tuple[str, int], int]
-    count: int = 0
-
-    @classmethod
-    def empty(cls) -> _Waiting:
-        return cls([], [], [], [], [], {})
-
-    def batch(self) -> Batch:
-        return Batch(
-            blocks=self.blocks,
-            refusals=self.refusals,
-            frames=self.frames,
-            events=self.events,
-            hops=self.hops,
-            settled=[Origin(topic, partition, offset) for (topic, partition), offset in sorted(self.settled.items())],
-        )
 
 
 class Storing:
@@ -101,7 +63,8 @@ class Storing:
         self._clock = clock
         self._store = store
         self._fatal = fatal
-        self._waiting = _Waiting.empty()
+        self._intake = Intake()
+        self._restored = False
         self._writing = asyncio.Lock()
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
@@ -112,11 +75,10 @@ class Storing:
         self._producer: Any = None
         self._tasks: list[asyncio.Task[None]] = []
         self._trouble = ""
-        self._appended: deque[tuple[int, int, int]] = deque(maxlen=4096)
-        self._fetched: dict[tuple[int, int], int] = {}
+        self._since_s = 0.0  # monotonic time at which the trouble began
         self.counts = StoringCounts()
         self.ready = asyncio.Event()
-        self.hops = {hop: Histogram() for hop in (Hop.STORE, Hop.LOG)}
+        self.hops = {Hop.STORE: Histogram(), Hop.LOG: self._intake.log_hop}
 
     async def start(self) -> None:
         """Join the group; `ready` tells when partitions are ours."""
@@ -124,7 +86,7 @@ class Storing:
         await self._producer.start()
         app = build_app("storing", self._settings.stream, asyncio.get_running_loop())
         self._app = app
-        topic = app.topic(*(t.name for t in _READ), value_serializer="raw", key_serializer="raw")
+        topic = app.topic(*(t.name for t in READ), value_serializer="raw", key_serializer="raw")
 
         @app.agent(topic)  # type: ignore[untyped-decorator]
         async def keep(stream: Any) -> None:
@@ -149,7 +111,8 @@ class Storing:
 
     async def _on_assigned(self, *_: Any, **__: Any) -> None:
         # What waits belongs to partitions that may be another's now; it is read again by whoever has them.
-        self._waiting, self._written = _Waiting.empty(), {}
+        self._intake.waiting, self._written, self._restored = Waiting(), {}, False
+        self._room.set()
         if self._app.consumer.assignment():
             self.ready.set()
 
@@ -162,65 +125,44 @@ class Storing:
 
     async def _take(self, message: Any) -> None:
         await self._room.wait()
-        waiting = self._waiting
+        while not self._restored:
+            await self._restore()
         self.counts.records += 1
         try:
-            self._decode(message, waiting)
+            self._intake.take(message)
         except (*_UNREADABLE, msgspec.DecodeError) as error:
             # Monitoring puts unreadable input into the dead-letter topic; the store only counts it.
             self.counts.unreadable += 1
             # Not the error's own text: it may quote what the record holds.
             what = type(error).__name__
             log.warning("%s %d:%d not kept: %s", message.topic, message.partition, message.offset, what)
-        waiting.settled[message.topic, message.partition] = message.offset + 1
-        waiting.count += 1
-        if waiting.count >= self._settings.batch_records:
+        self._intake.settle(message)
+        if self._is_full():
             self._room.clear()
         self._arrived.set()
 
-    def _decode(self, message: Any, waiting: _Waiting) -> None:
-        origin = Origin(message.topic, message.partition, message.offset)
-        value = message.value or b""
-        if message.topic == topics.INPUT.name:
-            if dict(message.headers or {}).get(records.HEADER) == records.BLOCK:
-                waiting.blocks.append(BlockRecord(origin, block.decode(value)))
-        elif message.topic == topics.FRAMES.name:
-            waiting.frames.append(frames_codec.decode(value))
-        elif message.topic == topics.ALARMS.name:
-            headers = dict(message.headers or {})
-            stamps = msgspec.json.decode(headers.get("stamps") or b"{}", type=dict[str, int])
-            waiting.events.append(StoredEvent(event_decoder.decode(value), stamps))
-        elif message.topic == topics.QUARANTINE.name:
-            told = quarantine.decode(value)
-            if told.fault is not None:
-                waiting.refusals.append(
-                    RefusalRecord(
-                        origin,
-                        Refusal(device=told.device, boot=told.boot, seq=told.seq, n=told.n, n_before=told.n_before),
-                    )
-                )
-        else:
-            self._health(msgspec.json.decode(value, type=dict[str, Any]), waiting)
+    def _is_full(self) -> bool:
+        waiting = self._intake.waiting
+        return waiting.count >= self._settings.batch_records or waiting.readings >= self._settings.batch_readings
 
-    def _health(self, told: dict[str, Any], waiting: _Waiting) -> None:
-        """Hop times of the parts, and the two halves of the hop from Kafka's log to monitoring."""
-        at_ns = int(told.get("at_ns", 0))
-        for hop, data in (told.get("hops") or {}).items():
-            histogram = Histogram.from_bytes(bytes.fromhex(data))
-            if histogram.count:
-                waiting.hops.append(HopWindow(str(told.get("part", "")), hop, at_ns, histogram))
-        for partition, offset, stamp in told.get("fetched") or ():
-            self._fetched[partition, offset] = stamp
-        self._appended.extend((p, o, s) for p, o, s in told.get("appended") or ())
-        for _ in range(len(self._appended)):
-            partition, offset, stamp = self._appended.popleft()
-            fetched = self._fetched.pop((partition, offset), None)
-            if fetched is not None:
-                self.hops[Hop.LOG].record(max(0, fetched - stamp))
-            else:
-                self._appended.append((partition, offset, stamp))
-        while len(self._fetched) > 8192:  # halves that never met
-            del self._fetched[next(iter(self._fetched))]
+    async def _restore(self) -> None:
+        """Go on from what the store keeps; returns with nothing done where it does not answer yet."""
+        async with self._writing:  # a batch on its way may still change it
+            mine = {tp for tp in self._app.consumer.assignment() if tp.topic == topics.INPUT.name}
+            try:
+                books = await asyncio.to_thread(self._store.books, STATES)
+                ends = await self._app.consumer.highwaters(*mine) if mine else {}
+            except StoreUnavailable as error:
+                self._note_trouble(error)
+                await asyncio.sleep(error.retry_after_s)
+                return
+            for partition in self._intake.restore(books, {tp.partition: end or 0 for tp, end in ends.items()}):
+                log.error(
+                    "%s, partition %d, ends before what the store has of it: another Kafka? A database belongs to one",
+                    topics.INPUT.name,
+                    partition,
+                )
+            self._restored = True
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
@@ -233,9 +175,7 @@ class Storing:
                 self._trouble = ""
             except StoreUnavailable as error:
                 self.counts.retries += 1
-                if not self._trouble:
-                    log.warning("the store does not take anything: %s", error)
-                self._trouble = str(error)
+                self._note_trouble(error)
                 self._arrived.set()
                 await asyncio.sleep(error.retry_after_s)
             except asyncio.CancelledError:
@@ -247,17 +187,23 @@ class Storing:
             if time.monotonic() - self._committed_s >= self._settings.commit_every_s:
                 await self._commit()
 
+    def _note_trouble(self, error: StoreUnavailable) -> None:
+        if not self._trouble:
+            self._since_s = time.monotonic()
+            log.warning("the store does not take anything: %s", error)
+        self._trouble = str(error)
+
     async def _write_waiting(self) -> None:
         """Write all that waits as one batch; on failure it waits on."""
         async with self._writing:  # one batch at a time, or an offset could pass one that failed
-            waiting = self._waiting
-            if not waiting.count:
+            if not self._intake.waiting.count:
                 return
-            self._waiting = _Waiting.empty()
+            waiting = self._intake.take_all()
             try:
                 await asyncio.to_thread(self._store.write, waiting.batch())
             except BaseException:
-                self._waiting = _joined(waiting, self._waiting)
+                waiting.join(self._intake.waiting)
+                self._intake.waiting = waiting
                 raise
             stored_ns = self._clock.now_ns()
             for event in waiting.events:
@@ -267,7 +213,7 @@ class Storing:
             self.counts.batches += 1
             for (topic, partition), offset in waiting.settled.items():
                 self._written[TP(topic, partition)] = offset
-            if self._waiting.count < self._settings.batch_records:
+            if not self._is_full():
                 self._room.set()
 
     async def _commit(self) -> None:
@@ -280,7 +226,7 @@ class Storing:
         """(topic, partition) -> first offset that the store has not acknowledged, as far as this process knows."""
         return {
             (topic.name, partition): found
-            for topic in _READ
+            for topic in READ
             for partition in range(self._settings.stream.partitions if topic.partitioned else 1)
             if (found := self._store.settled(topic.name, partition)) is not None
         }
@@ -301,24 +247,21 @@ class Storing:
 
     def health(self) -> dict[str, Any]:
         """How the app is, for the console and the store."""
-        status, text = self.how()
+        now_ns, rejected = self._clock.now_ns(), self._store.rejected()
+        away_s = time.monotonic() - self._since_s if self._trouble else 0.0
+        parts = [f"{self.counts.written} kept"]
+        if self._trouble:
+            parts = [f"the store has taken nothing for {away_s:.0f} s ({self._trouble}); Kafka keeps what waits"]
+        parts += [f"{count} points rejected: {why}" for why, count in sorted(rejected.items())]
         return {
             "part": "storing",
-            "status": status,
-            "text": text,
-            "at_ns": self._clock.now_ns(),
-            "counts": {name: getattr(self.counts, name) for name in StoringCounts.__dataclass_fields__},
+            "status": "slow" if self._trouble else "ok",
+            "text": "; ".join(parts),
+            "at_ns": now_ns,
+            "waiting": self._intake.waiting.count,
+            "away_s": away_s,
+            **({"behind_s": (now_ns - self._intake.now_ns) / SECOND_NS} if self._intake.now_ns >= 0 else {}),
+            "counts": {name: getattr(self.counts, name) for name in StoringCounts.__dataclass_fields__}
+            | {"rejected": sum(rejected.values())},
             "hops": {hop.value: histogram.to_bytes().hex() for hop, histogram in self.hops.items()},
         }
-
-
-def _joined(first: _Waiting, then: _Waiting) -> _Waiting:
-    return _Waiting(
-        first.blocks + then.blocks,
-        first.refusals + then.refusals,
-        first.frames + then.frames,
-        first.events + then.events,
-        first.hops + then.hops,
-        first.settled | then.settled,
-        first.count + then.count,
-    )

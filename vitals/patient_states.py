@@ -140,6 +140,9 @@ _changes: Final[msgspec.msgpack.Decoder[dict[str, list[_Change]]]] = msgspec.msg
 class PatientStates:
     """One partition: its records and events in, states of its patients out.
 
+    Attributes:
+        position: Offset of the newest record of the input that was taken; -1 before the first.
+
     What it has to remember are books, by name; they are asked for as they change (`changed`) and given back after a
     restart. Events that came before their cause are not among them: they are read again, from `held` on.
     """
@@ -160,7 +163,7 @@ class PatientStates:
         known = _memory.decode(books[self._name]) if self._name in books else _Memory()
         if known.version != VERSION:
             raise ValueError(f"patient states: version is {known.version}, this reader knows {VERSION}")
-        self._position = known.position  # newest record of the input that was taken
+        self.position = known.position
         self._bridges = known.bridges
         self._told: deque[tuple[int, int]] = deque(known.told, maxlen=_TOLD)  # offset of the tick, instant
         watch = books.get(f"{self._name}:watch")
@@ -175,7 +178,7 @@ class PatientStates:
         """What has changed since it was asked last."""
         books = {}
         if self._moved:
-            memory = _Memory(VERSION, self._position, self._bridges, list(self._told))
+            memory = _Memory(VERSION, self.position, self._bridges, list(self._told))
             books[self._name] = _encode(memory)
         if self._watch_changed:
             books[f"{self._name}:watch"] = _encode(self._watch)
@@ -206,9 +209,9 @@ class PatientStates:
         Returns:
             A state of every patient where it let an instant pass, else none.
         """
-        if offset <= self._position:
+        if offset <= self.position:
             return []
-        self._position, self._moved = offset, True
+        self.position, self._moved = offset, True
         states: list[PatientState] = []
         while self._ahead and self._ahead[0][0] <= offset:
             cause, _, event = self._ahead.popleft()
@@ -237,7 +240,7 @@ class PatientStates:
         Returns:
             The patient's states at the instants told since that record, as they are with this event.
         """
-        if cause is not None and cause > self._position:
+        if cause is not None and cause > self.position:
             self._ahead.append((cause, offset, event))
             return []
         return self._apply(event, cause)

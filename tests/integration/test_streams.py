@@ -486,7 +486,7 @@ async def test_a_store_that_is_away_loses_nothing_and_alarms_flow_meanwhile(kafk
     await until(lambda: not any(not sent.done() for sent in judge._lanes[0].pending))
     assert await told(kafka) == alone(records), "alarms do not wait for the store"
     assert keep.health()["status"] == "slow"
-    assert keep._waiting.count <= 17, "what waits is bounded"
+    assert keep._intake.waiting.count <= 17, "what waits is bounded"
     assert store.settled(INPUT, 0) is None
     assert not await committed(kafka, "teleward-storing", INPUT, 0)
     store.away = False
