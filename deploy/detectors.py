@@ -8,7 +8,8 @@ from models.anomaly import AnomalyDetector
 from models.sepsis import SepsisDetector
 from vitals.detector import Detector
 from vitals.ewma import Ewma
-from vitals.ward import Plugged, Ward
+from vitals.ward import Plugged, Ward, WardSettings
+from vitals.ward_parts import DETECTORS_AFTER_NS
 
 
 @cache
@@ -19,4 +20,5 @@ def _served() -> tuple[tuple[Detector, str | None], ...]:
 
 def make_ward() -> Ward:
     """An empty ward with the shipped detectors; the EWMA control runs beside them in shadow: scored, never alarmed."""
-    return Ward(detectors=tuple(Plugged(detector, rule) for detector, rule in _served()))
+    settings = WardSettings(detectors_after_ns=DETECTORS_AFTER_NS)
+    return Ward(settings, tuple(Plugged(detector, rule) for detector, rule in _served()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -25,7 +26,7 @@ from deploy.paging import PagerPart, PagingSettings
 from ingest.bridge import Bridge
 from ingest.settings import BridgeSettings
 from stream_processors.monitoring import Monitoring
-from stream_processors.settings import StoringSettings, StreamSettings
+from stream_processors.settings import MODEL_DEADLINE_S, StoringSettings, StreamSettings
 from stream_processors.storing import Storing
 from transport.kafka import KafkaSettings, TopicReader, make_producer, quiet_aiokafka
 from transport.mqtt import MqttClient, MqttSettings
@@ -132,7 +133,9 @@ class WardProcess:
 
         self.store = SqliteStore(settings.store_file)
         self._exit.callback(self.store.close)
-        stream = StreamSettings(kafka=kafka, partitions=partitions)
+        # In a replay time stands still until all is judged: no model can be late, and the events are a ward's alone.
+        deadline_s = math.inf if settings.ticks == "marks" else MODEL_DEADLINE_S
+        stream = StreamSettings(kafka=kafka, partitions=partitions, model_deadline_s=deadline_s)
         self.monitoring = Monitoring(stream, self.clock, ward=make_ward, fatal=self.fail)
         self.storing = Storing(StoringSettings(stream), self.clock, self.store, fatal=self.fail)
         self._exit.push_async_callback(self.storing.stop)

@@ -25,13 +25,15 @@ from vitals.log import Binding, Enrolment
 from vitals.reading import IntArray
 from vitals.recording import Recording
 from vitals.signs import HOUR_NS, MINUTE_NS, SECOND_NS, Consciousness, Sign
+from vitals.ward_parts import DETECTORS_AFTER_NS
 from vitals.wire import Format, SentReading
 
 Instant: TypeAlias = tuple[int, list[tuple[str, bytes]]]
 """When, and the bundles of that instant: device and bytes, by device."""
 
 WINDOW_NS: Final = 10 * SECOND_NS
-LATENESS_NS: Final = 10 * SECOND_NS  # the allowed lateness: frames close when the newest tick has passed them by it
+# Frames close when the newest tick has passed them by the allowed lateness; their detectors are asked after that.
+CLOSED_AFTER_NS: Final = 10 * SECOND_NS + DETECTORS_AFTER_NS
 _STRIDE_NS: Final = HOUR_NS
 _WAKE_NS: Final = 48 * HOUR_NS
 BOOT: Final = 0  # the same recording again is the same bundles again, and counts as duplicates
@@ -184,7 +186,7 @@ def _closing_ns(last_ns: int, cadence_ns: int) -> int:
     Not later: silence after the end of a recording is no finding.
     """
     grid_ns = HOUR_NS if cadence_ns >= HOUR_NS // 2 else MINUTE_NS
-    return (last_ns // grid_ns + 1) * grid_ns + LATENESS_NS
+    return (last_ns // grid_ns + 1) * grid_ns + CLOSED_AFTER_NS
 
 
 def records_of(recording: Recording) -> tuple[Enrolment | Binding, ...]:

@@ -21,9 +21,10 @@ import msgspec
 from faust.types import TP
 
 from stream_processors import snapshots
+from stream_processors.ahead import Ahead, Word
 from stream_processors.app import Clock, Fatal, build_app, commit, end_process, start
 from stream_processors.settings import StreamSettings
-from transport.kafka import make_producer
+from transport.kafka import KafkaError, make_producer
 from vitals import block, frames_codec, topics
 from vitals import log as records
 from vitals.block import BlockError
@@ -94,6 +95,7 @@ class Monitoring:
         self._clock = clock
         self._make_ward = ward
         self._fatal = fatal
+        self._ahead = Ahead(settings.model_deadline_s)
         self._lanes: dict[int, Lane] = {}
         self._producer: Any = None
         self._app: Any = None
@@ -120,7 +122,8 @@ class Monitoring:
         app.on_partitions_revoked.connect(self._on_revoked)
         app.on_before_shutdown.connect(self._on_shutdown)
         await start(app)
-        self._tasks = [asyncio.create_task(self._keep_snapshots()), asyncio.create_task(self._keep_saying())]
+        keep = (self._keep_snapshots(), self._keep_saying(), self._ahead.keep(self._say_outage))
+        self._tasks = [asyncio.create_task(each) for each in keep]
 
     async def stop(self) -> None:
         """Write everything down, leave the group, close."""
@@ -137,6 +140,7 @@ class Monitoring:
     async def _on_assigned(self, *_: Any, **__: Any) -> None:
         """Before Faust seeks and resumes: forget all wards, restore those of the partitions that are ours now."""
         self._lanes = {}
+        self._ahead.forget()
         try:
             mine = sorted(tp.partition for tp in self._app.consumer.assignment() if tp.topic == _INPUT)
             for partition in mine:
@@ -149,7 +153,7 @@ class Monitoring:
 
     async def _restore(self, partition: int) -> Lane:
         found = await snapshots.read_newest(self._settings.kafka, partition)
-        ward = self._make_ward()
+        ward = self._ahead.host(self._make_ward())
         if found is None:
             first = await self._beginning(partition)
             return Lane(ward, first, written=first)
@@ -229,6 +233,7 @@ class Monitoring:
         if record is not None:
             out = lane.ward.step(record)
             scored_ns = self._clock.now_ns()
+            self._ahead.begin(partition, lane.ward)
             self._count(record, out, fetched_ns, scored_ns)
             self._fetched.append((partition, offset, fetched_ns))
             for event in out.events:
@@ -369,6 +374,23 @@ class Monitoring:
         """How far ward time has come in all of its partitions; -1 where there is none yet."""
         return min((lane.ward.now_ns for lane in self._lanes.values()), default=-1)
 
+    async def _say_outage(self, word: Word) -> None:
+        """Into the log, and only then into the ward: what is not said would be judged otherwise by the next one."""
+        log.warning("partition %d: model %s: %s, %s", word.partition, word.detector, word.state, word.reason)
+        said = records.Outage(
+            detector=word.detector,
+            version=word.version,
+            state=word.state,
+            at_ns=self._clock.now_ns(),
+            reason=word.reason,
+        )
+        kind, value = records.encode(said)
+        headers = [(records.HEADER, kind)]
+        try:
+            await self._producer.send_and_wait(_INPUT, value, partition=word.partition, headers=headers)
+        except KafkaError as error:
+            self._fatal("monitoring", error)
+
     # -- what it says of itself --------------------------------------------------------------------------------------
 
     async def _keep_saying(self) -> None:
@@ -381,8 +403,9 @@ class Monitoring:
         """Status (ok, slow, down) and words."""
         lost = f"; {self.counts.lost} records were deleted before they were judged" if self.counts.lost else ""
         dead = f"; {self.counts.dead} records could not be read" if self.counts.dead else ""
-        status = "down" if not self._lanes else ("slow" if lost or dead else "ok")
-        return status, f"{len(self._lanes)} partitions, {self.counts.records} records{lost}{dead}"
+        out = "".join(f"; model {name} {state}" for name, state in sorted(self._ahead.out().items()))
+        status = "down" if not self._lanes else ("slow" if lost or dead or out else "ok")
+        return status, f"{len(self._lanes)} partitions, {self.counts.records} records{lost}{dead}{out}"
 
     def health(self) -> dict[str, Any]:
         """How the app is, for the console and the store: status, counts, hops, stamps of what was fetched."""

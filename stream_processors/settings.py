@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from transport.kafka import KafkaSettings
 from vitals import topics
+
+MODEL_DEADLINE_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,8 @@ class StreamSettings:
             snapshot takes long (at most a twentieth of the time goes into them).
         shard_bytes: Largest record of a snapshot, well under Kafka's limit.
         status_every_s: How often an app says how it is.
+        model_deadline_s: Longest that a detector may take for one closed frame of one partition; below the ward's
+            wait, so that the word that it is late stands in the log before the ward asks.
     """
 
     kafka: KafkaSettings
@@ -34,6 +39,7 @@ class StreamSettings:
     snapshot_every_s: float = 1.0
     shard_bytes: int = 900_000
     status_every_s: float = 2.0
+    model_deadline_s: float = MODEL_DEADLINE_S
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""

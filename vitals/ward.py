@@ -226,9 +226,17 @@ class Ward:
             return None
         return self.unasked[0] + self.settings.align.lateness_ns + self.settings.detectors_after_ns
 
-    def batches(self) -> list[Batch]:
-        """What the detectors will be asked about the frame that has just closed; computing ahead changes nothing."""
-        return [] if self.unasked is None else [b for b in opened(self).batches if b is not None]
+    def batches(self) -> list[tuple[Batch, bool]]:
+        """What the detectors will be asked about the frame that has just closed; computing ahead changes nothing.
+
+        Returns:
+            Batches, and for each whether it is but a trial: of a detector that is withdrawn, whose answer nobody takes.
+        """
+        if self.unasked is None:
+            return []
+        frame = opened(self)
+        asked = [(batch, False) for batch in frame.batches if batch is not None]
+        return asked + [(frame.batch(i), True) for i in range(len(self.plugs)) if self.service.out(i) is not None]
 
     def _settle(self, out: Outcome) -> None:
         """Choose owners of fresh measures, and judge what waited for that."""

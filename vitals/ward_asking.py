@@ -57,16 +57,15 @@ class Open:
         if self._batches is None:
             ward = self._ward
             self._batches = [
-                self._batch(plug.detector, state) if self._due(plug.detector) and ward.service.out(i) is None else None
-                for i, (plug, state) in enumerate(zip(ward.plugs, ward.detector_state, strict=True))
+                self.batch(i) if self.end_ns % plug.detector.grid_ns == 0 and ward.service.out(i) is None else None
+                for i, plug in enumerate(ward.plugs)
             ]
         return self._batches
 
-    def _due(self, detector: Detector) -> bool:
-        return self.end_ns % detector.grid_ns == 0
-
-    def _batch(self, detector: Detector, state: dict[str, IntArray]) -> Batch:
+    def batch(self, index: int) -> Batch:
+        """What a detector would be asked about this frame, with its state as it is now."""
         ward, rows = self._ward, self.rows
+        detector = ward.plugs[index].detector
         hourly = detector.grid_ns != ward.settings.align.grid_ns
         seen: Picture = ward.standing.hour(rows, self.end_ns) if hourly else self.picture
         frames = FrameInput(
@@ -77,7 +76,7 @@ class Open:
             age_years=ward.roster.patients["age"][rows],
             sex=ward.roster.patients["sex"][rows],
         )
-        return Batch(detector, frames, rows, {name: array[rows] for name, array in state.items()})
+        return Batch(detector, frames, rows, {name: array[rows] for name, array in ward.detector_state[index].items()})
 
 
 def opened(ward: Ward) -> Open:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from vitals.align import AlignSettings
 from vitals.detector import Detector
@@ -31,6 +31,10 @@ Plugs: TypeAlias = tuple[Plugged, ...]
 def default_detectors() -> Plugs:
     """The EWMA control under the anomaly rule."""
     return (Plugged(Ewma(), "anomaly"),)
+
+
+DETECTORS_AFTER_NS: Final = 2 * SECOND_NS
+"""How long a host computes beside the stream before a ward asks its detectors, where it does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,8 +205,8 @@ def test_what_a_host_computed_ahead_is_taken():
     w.step(block([bundle]))
     w.step(Tick(now_ns=ns(191)))
     batches = w.batches()
-    assert [b.detector.name for b in batches] == ["told", "ewma"]
-    ready |= {id(b): b.run() for b in batches}
+    assert [(b.detector.name, trial) for b, trial in batches] == [("told", False), ("ewma", False)]
+    ready |= {id(b): b.run() for b, _ in batches}
     frames = w.step(Tick(now_ns=ns(193))).frames
     assert not ready
     assert frames[0].detector[0, 0] == 0.1
