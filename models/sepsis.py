@@ -17,6 +17,7 @@ from models.sepsis_model import SHIPPED, SepsisHead, SepsisModel, hourly_values
 from models.sepsis_recording import score_recording, score_stays
 from models.sepsis_words import Explanation, explain
 from vitals.detector import FrameInput, Scored, State
+from vitals.events import Clearing, Contribution, Why
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,3 +66,31 @@ class SepsisDetector:
         part = np.where(hour.assessable, 0, -1).astype(np.int64)
         failed = broken(hour.logit, after["hidden"])
         return Scored(np.where(hour.assessable, hour.score, np.nan), part, np.full(n, -1, np.int64), failed)
+
+    def explain(self, frames: FrameInput, before: State, after: State) -> list[Why]:
+        """Why each patient's newest score is what it is; see `vitals.detector.Explains`."""
+        del before  # the last day lies in the state after the frame
+        static = np.stack([frames.age_years, frames.sex], axis=1).astype(np.float32)
+        return [self._why(explain(self.model, after, row, static[row])) for row in range(len(static))]
+
+    def _why(self, found: Explanation) -> Why:
+        raising = [c.what for c in found.contributions if c.log_odds > 0][:2]
+        chiefly = f": chiefly {' and '.join(raising)}" if raising else ""
+        return Why(
+            summary=f"Sepsis risk {found.score:.3f}, threshold {self.threshold:.3f}{chiefly}.",
+            threshold=round(self.threshold, 6),
+            contributions=tuple(
+                Contribution(
+                    what=c.what,
+                    log_odds=round(c.log_odds, 3),
+                    direction="neither" if abs(c.log_odds) < 0.05 else "raises" if c.log_odds > 0 else "lowers",
+                    age_s=round(c.age_h * 3600) if np.isfinite(c.age_h) else None,
+                    words=c.words,
+                )
+                for c in found.contributions
+            ),
+            clears=tuple(
+                Clearing(what=words.split(" if ")[1].split(" had ")[0], words=words) for words in found.would_clear
+            ),
+            trust=found.trust,
+        )

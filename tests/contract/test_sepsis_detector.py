@@ -223,3 +223,17 @@ if __name__ == "__main__":
     }
     GOLDEN.parent.mkdir(exist_ok=True)
     GOLDEN.write_text(json.dumps(made) + "\n")
+
+
+def test_an_alarm_can_ask_why_and_gets_what_counted_and_how_old_it_is(detector):
+    values, static = ward(12, 30, missing=0.2)
+    _, state = run(detector, values, static)
+    why = detector.explain(frames(values[-1], static), state, state)
+    assert len(why) == 12
+    for one in why:
+        assert {c.what for c in one.contributions} == {
+            "heart rate", "oxygen saturation", "temperature", "blood pressure", "respiration"
+        }  # fmt: skip
+        assert one.threshold == pytest.approx(detector.threshold, abs=1e-6)
+        assert all(c.words and (c.age_s is None or c.age_s >= 0) for c in one.contributions)
+        assert one.trust
