@@ -27,6 +27,8 @@ from deploy.parts.pulse import feel
 from deploy.up.settings import StackState, read_state, runs
 from transport.kafka import KafkaSettings, TopicReader, read_partition_tail
 from transport.mqtt import MqttClient, MqttError, MqttSettings
+from transport.stores.influx_setup import check_influx
+from transport.stores.opened import influx_settings
 from vitals import log as records
 from vitals import topics
 from vitals.log import LogError, Tick
@@ -213,13 +215,19 @@ async def _mosquitto(state: StackState) -> list[Finding]:
 
 
 async def _store(state: StackState) -> list[Finding]:
-    store = await asyncio.to_thread(Environment({**os.environ, **state.variables}).store)
+    store = await asyncio.to_thread(Environment({**os.environ, **state.variables}).store, read_only=True)
     try:
         ready = await asyncio.to_thread(store.ready)
     finally:
         await asyncio.to_thread(store.close)
     advice = "" if ready.ready else "alarms go on without it; what waits is in Kafka"
-    return [Finding("store", ready.ready, ready.why or "answers", advice)]
+    found = [Finding("store", ready.ready, ready.why or "answers", advice)]
+    settings = influx_settings(state.variables[env.STORE])
+    if ready.ready and settings is not None:
+        wrong = await asyncio.to_thread(check_influx, settings)
+        mend = "start the stack again: it is set up at each start" if wrong else ""
+        found.append(Finding("InfluxDB's set-up", not wrong, "; ".join(wrong) or "as it should be", mend))
+    return found
 
 
 async def _page(state: StackState) -> list[Finding]:

@@ -15,7 +15,7 @@ from stream_processors.settings import StoringSettings, StreamSettings
 from transport.kafka import KafkaSettings
 from transport.mqtt import MqttSettings
 from transport.stores.base import Store
-from transport.stores.sqlite import SqliteStore
+from transport.stores.opened import StoreAddressError, open_store
 from vitals import topics
 
 KAFKA: Final = "TELEWARD_KAFKA"
@@ -24,6 +24,7 @@ INSTANCE: Final = "TELEWARD_INSTANCE"
 GROUP_PREFIX: Final = "TELEWARD_GROUP_PREFIX"
 SESSION_S: Final = "TELEWARD_SESSION_S"
 STORE: Final = "TELEWARD_STORE"
+INFLUX_TOKEN_FILE: Final = "TELEWARD_INFLUX_TOKEN_FILE"  # noqa: S105 - a name
 BRIDGE: Final = "TELEWARD_BRIDGE"
 MQTT_HOST: Final = "TELEWARD_MQTT_HOST"
 MQTT_PORT: Final = "TELEWARD_MQTT_PORT"
@@ -154,16 +155,20 @@ class Environment:
         except (OSError, ssl.SSLError) as error:
             raise SettingError(f"{MQTT_CA} names {path}, which is no certificate to be read: {error}") from None
 
-    def store(self) -> Store:
+    def store(self, *, read_only: bool = False) -> Store:
         """The store; `TELEWARD_STORE` names it.
 
+        Args:
+            read_only: For whoever only asks it.
+
         Raises:
-            SettingError: If it names none.
+            SettingError: If it names none, or the token cannot be read.
         """
-        text = self.text(STORE)
-        if text.startswith("sqlite:///"):
-            return SqliteStore(Path("/" + text.removeprefix("sqlite:///").lstrip("/")))
-        raise SettingError(f"{STORE} is {text!r}; it takes sqlite:///FILE")
+        token = self.secret("", INFLUX_TOKEN_FILE) or ""
+        try:
+            return open_store(self.text(STORE), token, read_only=read_only)
+        except StoreAddressError as error:
+            raise SettingError(f"{STORE}: {error}") from error
 
     def console(self) -> ConsoleSettings:
         """Of the page. The cookies' secret may stand in a file, so that a restart signs nobody out.

@@ -103,7 +103,7 @@ class Running:
         from deploy.page import Page
 
         environment = self.environment
-        store = await asyncio.to_thread(environment.store)
+        store = await asyncio.to_thread(environment.store, read_only=True)
         self._exit.push_async_callback(asyncio.to_thread, store.close)
         page = Page(
             environment.kafka("console"), environment.partitions(), store, environment.clock(), environment.console()

@@ -26,6 +26,8 @@ from deploy.parts.process import PartProcess
 from deploy.parts.supervisor import Supervisor
 from deploy.up.pager_files import pager_variables
 from deploy.up.settings import StackState, UpSettings, read_state, runs, write_state
+from transport.stores.influx_setup import set_up_influx
+from transport.stores.opened import influx_settings
 
 Say = Callable[[str], None]
 _FIRST_USER: Final = "admin"
@@ -83,6 +85,7 @@ class NativeWard:
         for created in await ensure(self.servers.bootstrap, topic_plan(self.settings.partitions)):
             self.say(f"made the topic {created}")
         self.variables = self._variables(folder)
+        await self._set_up_store()
         self.parts = self._parts(folder)
         await self.supervisor.start(self.parts)
         if self.settings.simulate:
@@ -133,7 +136,16 @@ class NativeWard:
         return told
 
     def _store(self, folder: Path) -> str:
-        return f"sqlite:///{folder / 'ward.sqlite'}"
+        if self.settings.store == "sqlite":
+            return f"sqlite:///{folder / 'ward.sqlite'}"
+        return f"influx:{self.servers.influx_url}/{values.INFLUX_DATABASE}"
+
+    async def _set_up_store(self) -> None:
+        """Retention and down-sampling, as they should be."""
+        settings = influx_settings(self.variables[env.STORE])
+        if settings is not None:
+            for line in await asyncio.to_thread(set_up_influx, settings):
+                self.say(f"InfluxDB: {line}")
 
     def _accounts(self, path: Path) -> Path:
         if not path.exists():

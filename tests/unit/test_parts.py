@@ -46,8 +46,9 @@ def test_the_wall_is_the_clock_unless_a_trial_says_otherwise() -> None:
 
 
 def test_a_store_that_is_none_is_said() -> None:
-    with pytest.raises(SettingError, match="TELEWARD_STORE is 'redis:6379'"):
-        Environment({"TELEWARD_STORE": "redis:6379"}).store()
+    for wrong in ("redis:6379", "", "influx:127.0.0.1", "sqlite:///"):
+        with pytest.raises(SettingError, match=r"TELEWARD_STORE: .* is no address of a store; write influx:http://"):
+            Environment({"TELEWARD_STORE": wrong}).store()
 
 
 async def test_a_pulse_is_felt_while_it_beats_and_missed_when_it_ends(tmp_path: Path) -> None:
