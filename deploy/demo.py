@@ -19,6 +19,7 @@ from deploy.paging import PagingError, PagingSettings, demo_paging
 from deploy.ward_process import Senders, WardProcess, WardProcessSettings
 from device_sim import Player, Simulation, Truth, load, plan, records_of, volatile
 from device_sim.scenario import Plan
+from stream_processors.paging.probe import ProbeSettings, bindings
 from transport.kafka import KafkaSettings
 from transport.recordings import open_recording
 from vitals.ledger import Account
@@ -125,14 +126,19 @@ async def run_demo(settings: DemoSettings, say: Say) -> dict[str, Any]:
         if not settings.headless:
             page = ConsoleSettings(host=settings.host, port=settings.port, title="Demo ward", volatile=True)
         kept = _folder(settings.keep, Path(folder))
-        process = WardProcess(_made_of(kept, page, settings.page_to), clock, cast.said)
+        made_of = _made_of(kept, page, settings.page_to, cast.speed)
+        process = WardProcess(made_of, clock, (*cast.said, *bindings(cast.start_ns, ProbeSettings())))
         async with process as ward:
             _greet(settings, cast, ward, time.monotonic() - began, say)
             senders = await ward.publisher()
             clock.begin()
+            if ward.pager is not None:
+                ward.pager.start_probe(senders.publish)
             playing, truth = _play(cast, senders, clock, settings)
             await _until_over(playing, ward, stopped, settings.minutes)
             say("stopping: devices first, then what they have sent is judged and kept")
+            if ward.pager is not None:
+                await ward.pager.stop_probe()
             rest = await _end(cast, playing, ward, senders, clock)
             wall_s = time.monotonic() - began
             result = await closing_summary(ward, cast.plan, truth(), accounts(cast, clock.now_ns()), clock, wall_s)
@@ -185,11 +191,11 @@ async def _until_over(
         playing.result()
 
 
-def _made_of(folder: Path, page: ConsoleSettings | None, page_to: tuple[str, ...]) -> WardProcessSettings:
+def _made_of(folder: Path, page: ConsoleSettings | None, page_to: tuple[str, ...], speed: float) -> WardProcessSettings:
     """One partition: more of them share work between workers, and here there is one process."""
 
     def paging(kafka: KafkaSettings, address: str) -> PagingSettings:
-        return demo_paging(kafka, folder, address, page_to)
+        return demo_paging(kafka, folder, address, page_to, speed=speed)
 
     return WardProcessSettings(folder / "ward.sqlite", partitions=1, ticks_per_s=10, console=page, paging=paging)
 

@@ -37,7 +37,7 @@ def ledger_summary(ledger: Ledger, accounts: Iterable[Account]) -> dict[str, Any
     """The ledger in sums, with the devices that do not add up."""
     for account in accounts:
         ledger.account(account)
-    rows = ledger.rows()
+    rows = [row for row in ledger.rows() if row.device != topics.SYNTHETIC_DEVICE]
     total = {
         name: sum(getattr(row, name) for row in rows)
         for name in ("sent", "stored", "duplicate", "refused", "quarantined", "queued", "remainder", "missing")
@@ -84,7 +84,9 @@ async def closing_summary(
 ) -> dict[str, Any]:
     """The JSON object that a run ends with; ``promise`` says what did not hold, "" where everything did."""
     events = [event for event in ward.alarms.events if topics.clinical(event.patient)]
-    ledger = ledger_summary(await asyncio.to_thread(ward.store.ledger), accounts)
+    kept = await asyncio.to_thread(ward.store.ledger)
+    nobodys = sum(row.stored for row in kept.rows() if row.device == topics.SYNTHETIC_DEVICE)
+    ledger = ledger_summary(kept, accounts)
     counts = await asyncio.to_thread(ward.store.counts)
     broken = []
     if ledger["remainder"] or ledger["missing"]:
@@ -114,8 +116,9 @@ async def closing_summary(
         "onsets": onsets,
         "false_alarms": false_alarms,
         "ledger": ledger,
-        "store": {"readings": counts.readings, "frames": counts.frames, "events": counts.events},
+        "store": {"readings": counts.readings - nobodys, "frames": counts.frames, "events": counts.events},
         "latency": latency(ward, clock.speed),
+        "test_patient": ward.pager.probe.told() if ward.pager is not None and ward.pager.probe is not None else None,
         "patients": len({row.patient for row in plan.enrolments}) if plan else 0,
         "wall_s": round(wall_s, 1),
         "cpu_s": round(time.process_time(), 1),

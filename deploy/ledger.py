@@ -12,6 +12,7 @@ from rich.table import Table
 from deploy.demo_summary import ledger_line
 from transport.stores.sqlite import SqliteStore
 from vitals.ledger import Account
+from vitals.topics import SYNTHETIC_DEVICE
 
 _SUMS = ("sent", "stored", "duplicate", "refused", "quarantined", "queued", "remainder", "missing")
 
@@ -36,7 +37,7 @@ def read_ledger(store_file: Path, truth_file: Path | None) -> dict[str, Any]:
         store.close()
     for account in _accounts(truth_file):
         ledger.account(account)
-    rows = ledger.rows()
+    rows = [row for row in ledger.rows() if row.device != SYNTHETIC_DEVICE]
     return {
         "devices": [ledger_line(row) for row in rows],
         **{name: sum(getattr(row, name) for row in rows) for name in _SUMS},

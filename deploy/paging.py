@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Self
 
 from stream_processors.paging import own
-from stream_processors.paging.channels import AllChannels, Outgoing
+from stream_processors.paging.channels import AllChannels, ChannelFailed, Outgoing
 from stream_processors.paging.keeper import AuditFile, ChainBroken, Keeper
 from stream_processors.paging.links import Links
 from stream_processors.paging.outlets import KafkaOutlets
 from stream_processors.paging.pager import Pager, Surroundings
 from stream_processors.paging.policy import DEFAULT
+from stream_processors.paging.probe import Probe, ProbeSettings, Publish
 from stream_processors.paging.rota import Channel, Person, Rota, Shift, Team
 from stream_processors.paging.rota_file import RotaFile
 from stream_processors.paging.settings import PagerSettings
@@ -30,6 +31,7 @@ from stream_processors.paging.waiting import Clock
 from transport.kafka import KafkaError, KafkaSettings
 from transport.yaml_lines import FileError
 from vitals.answers import Shown
+from vitals.signs import MINUTE_NS
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ class PagingSettings:
         copies: Addresses that every message goes to besides.
         durable: False leaves the flushing to the system, for a ward that forgets everything anyway.
         secrets: What ``${NAME}`` in the address of a channel stands for.
+        probe: The test patient; None: there is none.
         reread: Reads rota and policies anew where their files have changed; None: they have no files.
     """
 
@@ -70,6 +73,7 @@ class PagingSettings:
     copies: tuple[str, ...] = ()
     durable: bool = True
     secrets: Mapping[str, str] = field(default_factory=dict)
+    probe: ProbeSettings | None = None
     reread: Callable[[], tuple[RotaFile, Plan] | None] | None = None
 
 
@@ -87,7 +91,10 @@ class PagerPart:
         self._clock = clock
         self._exit = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
+        self._outlets: KafkaOutlets
         self.pager: Pager
+        self.probe: Probe | None = None
+        self._probing: asyncio.Task[None] | None = None
         self.keeper: Keeper | None = None
 
     async def __aenter__(self) -> Self:
@@ -99,6 +106,8 @@ class PagerPart:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        with contextlib.suppress(Exception):  # it was told when it happened
+            await self.stop_probe()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -122,7 +131,7 @@ class PagerPart:
             path.parent.mkdir(parents=True, exist_ok=True)
         store = PagerStore(settings.db, durable=settings.durable)
         self._exit.callback(store.close)
-        outlets = KafkaOutlets(kafka)
+        outlets = self._outlets = KafkaOutlets(kafka)
         self._exit.push_async_callback(outlets.stop)
         await outlets.start()
 
@@ -130,7 +139,11 @@ class PagerPart:
             await outlets.show(shown(message))
 
         channels = AllChannels(
-            folder=settings.folder, console=to_console, secrets=settings.secrets, copies=settings.copies
+            folder=settings.folder,
+            console=to_console,
+            test=self._test,
+            secrets=settings.secrets,
+            copies=settings.copies,
         )
         around = Surroundings(channels=channels, clock=self._clock, outlets=outlets, head=self._head)
         self.pager = Pager(
@@ -147,6 +160,29 @@ class PagerPart:
             self._tasks.append(asyncio.create_task(self._keep(self.keeper, store), name="audit"))
         if settings.reread is not None:
             self._tasks.append(asyncio.create_task(self._reread(settings.reread), name="rota"))
+
+    def start_probe(self, publish: Publish) -> None:
+        """Let the test patient live; the registry knows it already.
+
+        Args:
+            publish: To the MQTT broker.
+        """
+        settings = self._settings.probe or ProbeSettings()
+        self.probe = Probe(settings, self._clock, publish, self._outlets.ask, self.pager.found)
+        self.pager.on_test_event = self.probe.on_event
+        self.pager.heart.also["test"] = self.probe.told
+        self._probing = asyncio.create_task(self.probe.run(), name="test patient")
+
+    async def stop_probe(self) -> None:
+        """End the test patient; what it sent is with the broker then."""
+        if self.probe is not None and self._probing is not None:
+            self.probe.stop()
+            await self._probing
+
+    async def _test(self, message: Outgoing) -> None:
+        if self.probe is None:
+            raise ChannelFailed("there is no test patient here")
+        await self.probe.take(message)
 
     def _open_audit(self, store: PagerStore) -> None:
         """A chain that does not hold is an alarm of the pager's own; it pages all the same."""
@@ -208,7 +244,13 @@ def shown(message: Outgoing) -> Shown:
 
 
 def demo_paging(
-    kafka: KafkaSettings, folder: Path, console_url: str, page_to: tuple[str, ...] = (), person: str = "demo"
+    kafka: KafkaSettings,
+    folder: Path,
+    console_url: str,
+    page_to: tuple[str, ...] = (),
+    *,
+    person: str = "demo",
+    speed: float = 1.0,
 ) -> PagingSettings:
     """The pager of a demo: one person on call, a file of all messages, the console, and what addresses there are.
 
@@ -218,6 +260,7 @@ def demo_paging(
         console_url: Of the page; "" where there is none.
         page_to: Apprise addresses.
         person: Who is on call, as they sign in.
+        speed: Seconds of ward time in one of the wall.
     """
     channels = [*(Channel(address) for address in page_to), Channel("console:", outside=False)]
     rota = Rota(
@@ -239,4 +282,5 @@ def demo_paging(
         site=secrets.token_hex(8),
         copies=("file:pages",),
         durable=False,
+        probe=ProbeSettings(every_ns=15 * MINUTE_NS, first_ns=2 * MINUTE_NS, speed=speed),
     )

@@ -144,6 +144,7 @@ class Outlets:
         self.events: list[AlarmEvent] = []
         self.told: list[Told] = []
         self.shown: list[Shown] = []
+        self.asked: list[Ask] = []
         self.entries: list[Entry] = []
         self.health: dict[str, object] = {}
         self.board: Board | None = None
@@ -159,6 +160,9 @@ class Outlets:
 
     async def tell(self, told: Told) -> None:
         self.told.append(told)
+
+    async def ask(self, ask: Ask) -> None:
+        self.asked.append(ask)
 
     async def show(self, shown: Shown) -> None:
         self.shown.append(shown)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from stream_processors.paging import own
 from stream_processors.paging.policy import Policies
 from vitals.alarm_fold import OpenAlarm
 from vitals.signs import MINUTE_NS
+from vitals.topics import clinical
 
 GRACE_NS = 2 * MINUTE_NS
 """How much later than promised a step may be before it counts as missing."""
@@ -53,7 +53,7 @@ def audit(
     out: list[Overdue] = []
     for alarm in alarms:
         policy = policies.of(alarm.rule, alarm.priority)
-        if policy is None or alarm.patient == own.OWN or attended(alarm):
+        if policy is None or not clinical(alarm.patient) or attended(alarm):
             continue
         if grouped and alarm.rule in policies.gateway.rules:
             continue

@@ -15,6 +15,7 @@ from stream_processors.paging.turn import Plan
 from stream_processors.paging.watch import WatchState
 from vitals import duty
 from vitals.duty import Board
+from vitals.topics import SYNTHETIC
 
 MESSAGES = 150
 """How many of the newest messages it holds."""
@@ -132,5 +133,5 @@ def _messages(rota: Rota, store: PagerStore) -> tuple[duty.Message, ...]:
             alarms=send.alarm_ids,
             receipts=tuple(duty.Receipt(r.what, r.at_ns, r.detail) for r in receipts),
         )
-        for send, receipts in store.newest(MESSAGES)
+        for send, receipts in store.newest(MESSAGES, but_not=SYNTHETIC)
     )

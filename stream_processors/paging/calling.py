@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from stream_processors.paging.owners import owners
-from stream_processors.paging.policy import Policy, Step
+from stream_processors.paging.policy import TEST, Policy, Step
 from stream_processors.paging.state import Digest, Heard, HeldBack, HoldBack, Member, Page, Send, message_id
 from stream_processors.paging.turn import Turn, replace
 from vitals.alarm_fold import OpenAlarm, worst_first
 from vitals.events import PRIORITY_RANK, Priority
 from vitals.signs import HOUR_NS
+from vitals.topics import SYNTHETIC
 
 _Asks = dict[str, tuple[str, str]]
 """person -> (what names the message, why them)."""
@@ -29,7 +30,7 @@ def call(turn: Turn) -> None:
 def _due(turn: Turn, key: str, member: Member, asks: _Asks) -> None:
     """One alarm's due steps: whom they ask, and when the next one is due."""
     alarm = turn.alarms[member.alarm_id]
-    policy = turn.plan.policies.of(alarm.rule, alarm.priority)
+    policy = TEST if alarm.patient == SYNTHETIC else turn.plan.policies.of(alarm.rule, alarm.priority)
     if policy is None:  # the site has changed its policies meanwhile
         turn.drop(key, member.alarm_id)
         turn.note("no-policy", "its policy is gone: it calls nobody any more", alarm_id=member.alarm_id)
@@ -77,6 +78,8 @@ def _step(turn: Turn, alarm: OpenAlarm, member: Member, policy: Policy, wanted: 
 
 
 def _people(turn: Turn, alarm: OpenAlarm, policy: Policy, step: Step) -> list[str]:
+    if alarm.patient == SYNTHETIC:
+        return [SYNTHETIC]
     rota = turn.plan.rota
     team = rota.teams.get(policy.team) or rota.team_of(alarm.patient)
     out: list[str] = []

@@ -13,6 +13,7 @@ from stream_processors.paging import own
 from stream_processors.paging.core import next_ns, step, wanted
 from stream_processors.paging.delivery import Again, DeliverySettings, after_failure
 from stream_processors.paging.links import LinkAction, LinkRefused, Links, Token, read
+from stream_processors.paging.rota import Channel
 from stream_processors.paging.state import (
     Answered,
     Decision,
@@ -30,6 +31,7 @@ from stream_processors.paging.turn import Plan
 from vitals.duty import ReceiptName
 from vitals.events import AlarmEvent, Priority
 from vitals.signs import SECOND_NS
+from vitals.topics import SYNTHETIC
 
 _HELD_PAUSE_NS: Final = 5 * SECOND_NS
 
@@ -160,8 +162,14 @@ class Engine:
 
     def channels_of(self, person: str) -> int:
         """How many ways there are to a person."""
+        return len(self.ways_to(person))
+
+    def ways_to(self, person: str) -> tuple[Channel, ...]:
+        """The channels of a person, in order; the test patient's is its own."""
+        if person == SYNTHETIC:
+            return (Channel("test:", outside=False),)
         found = self.plan.rota.people.get(person)
-        return len(found.channels) if found else 0
+        return found.channels if found else ()
 
     def emergency(self, text: str, now_ns: int) -> None:
         """Tell everyone, past the core: for when the core itself is what fails."""

@@ -44,7 +44,7 @@ class Heart:
         self._head = head
         self._came: dict[str, float] = {}
         self._outside = ""
-        self.also: dict[str, Any] = {}
+        self.also: dict[str, Callable[[], Any]] = {}
 
     def came_round(self, loop: str) -> None:
         """A loop has come round."""
@@ -90,4 +90,4 @@ class Heart:
             text += f"; its heartbeat's address {self._outside}"
         status = "down" if stuck else "slow" if self._outside else "ok"
         told = {"part": "pager", "status": status, "text": text, "at_ns": now_ns, "audit_head": self._head()}
-        return told | self.also
+        return told | {name: tell() for name, tell in self.also.items()}

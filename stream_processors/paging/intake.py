@@ -16,6 +16,7 @@ from vitals.alarm_state import Alarm
 from vitals.events import PRIORITY_RANK, AlarmEvent, Priority
 from vitals.log import Command
 from vitals.rule import Rule
+from vitals.topics import clinical
 
 COMMAND_PREFIX: Final = "pg-"
 """Of the ids of commands that go out from here: whose refusal we tell."""
@@ -163,7 +164,7 @@ def judge_gateway(turn: Turn) -> None:
     silent = [
         alarm
         for alarm in turn.alarms.values()
-        if alarm.rule in settings.rules and alarm.state.get("condition") == "active"
+        if alarm.rule in settings.rules and alarm.state.get("condition") == "active" and clinical(alarm.patient)
     ]
     together = _together([alarm.raised_ns for alarm in silent], settings.within_ns)
     if together < settings.at_least and (group is None or 2 * len(silent) < settings.at_least):

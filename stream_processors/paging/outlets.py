@@ -9,7 +9,7 @@ import msgspec
 from transport.kafka import KafkaError, KafkaSettings, make_producer
 from vitals import answers, audit, duty, topics
 from vitals import log as records
-from vitals.answers import Shown, Told
+from vitals.answers import Ask, Shown, Told
 from vitals.audit import Entry
 from vitals.duty import Board
 from vitals.events import AlarmEvent, event_encoder
@@ -31,6 +31,10 @@ class Outlets(Protocol):
 
     async def tell(self, told: Told) -> None:
         """What came of a link."""
+        ...
+
+    async def ask(self, ask: Ask) -> None:
+        """A link that the test patient uses."""
         ...
 
     async def show(self, shown: Shown) -> None:
@@ -97,6 +101,10 @@ class KafkaOutlets:
     async def tell(self, told: Told) -> None:
         """See `Outlets`."""
         await self._producer.send_and_wait(topics.ANSWERS.name, answers.encoder.encode(told), partition=0)
+
+    async def ask(self, ask: Ask) -> None:
+        """See `Outlets`."""
+        await self._producer.send_and_wait(topics.ANSWERS.name, answers.encoder.encode(ask), partition=0)
 
     async def show(self, shown: Shown) -> None:
         """See `Outlets`."""

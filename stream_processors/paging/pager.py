@@ -110,6 +110,8 @@ class Pager:
         self.answering = Answering(settings.kafka, self.engine, self._clock, self._confirmed, self._tested, self._stir)
         self.ward = WardFollower(settings.patient_kafka, settings.pipeline_silence_s)
         self._changed = True
+        self.on_test_event: Callable[[AlarmEvent], None] = lambda _: None
+        """Told of each event of the test patient."""
         self._busy: set[str] = set()
         self._sending: set[asyncio.Task[None]] = set()
 
@@ -210,6 +212,9 @@ class Pager:
             more = any(positions[place] < offset for place, offset in end.items())
             events = [event for record in records if (event := self._event(record)) is not None]
             self.engine.take_events(events, self._clock.now_ns(), positions, more=more)
+            for event in events:
+                if event.patient == topics.SYNTHETIC:
+                    self.on_test_event(event)
             self._stir()
 
     def _event(self, record: Record) -> AlarmEvent | None:
@@ -251,11 +256,11 @@ class Pager:
         """One try on one channel."""
         send = queued.send
         try:
-            person = self.engine.plan.rota.people.get(send.person)
-            if person is None or not person.channels:
+            channels = self.engine.ways_to(send.person)
+            if not channels:
                 self.engine.failed(queued, "no channel", self._clock.now_ns())
                 return
-            channel = person.channels[min(queued.channel, len(person.channels) - 1)]
+            channel = channels[min(queued.channel, len(channels) - 1)]
             message = self._outgoing(queued, outside=channel.outside)
             self.engine.store.intend(queued, self._clock.now_ns())
             try:

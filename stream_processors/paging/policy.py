@@ -18,6 +18,7 @@ import msgspec
 from vitals.events import Priority
 from vitals.rules import RULES
 from vitals.signs import HOUR_NS, MINUTE_NS, SECOND_NS
+from vitals.topics import SYNTHETIC
 
 TargetKind: TypeAlias = Literal["line", "person", "team", "lead", "everyone", "answered"]
 
@@ -154,6 +155,23 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
         if priority is Priority.LOW or (known is not None and not known.pages):
             return None
         return next((policy for policy in self.policies if policy.fits(rule, priority)), None)
+
+
+TEST: Final = Policy(
+    name="test patient",
+    priority=Priority.HIGH,
+    steps=(Step(0, (Target("person", SYNTHETIC),)),),
+    repeat_ns=MINUTE_NS,
+)
+"""How the test patient's alarm calls: by the channel that it is made for, and nobody else."""
+
+TEST_RULE: Final = "spo2-low"
+"""The rule that the test patient breaks; its others are of no interest to anybody."""
+
+
+def calls(rule: str, priority: Priority) -> bool:
+    """Which alarms of the test patient page."""
+    return rule == TEST_RULE and priority is Priority.HIGH
 
 
 _FIRST: Final = Target("line", "first")

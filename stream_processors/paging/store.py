@@ -359,9 +359,10 @@ class PagerStore:
         )
         return [Receipt(message_id=m, person=p, what=w, at_ns=a, detail=d) for m, p, w, a, d in rows]
 
-    def newest(self, at_most: int) -> list[tuple[Send, list[Receipt]]]:
-        """The newest messages with all that became of them, newest first."""
-        rows = self._db.execute("SELECT body FROM outbox ORDER BY at_ns DESC, message_id LIMIT ?", (at_most,))
+    def newest(self, at_most: int, *, but_not: str = "") -> list[tuple[Send, list[Receipt]]]:
+        """The newest messages, those to one person left out, with all that became of them; newest first."""
+        query = "SELECT body FROM outbox WHERE person <> ? ORDER BY at_ns DESC, message_id LIMIT ?"
+        rows = self._db.execute(query, (but_not, at_most))
         sends = [msgspec.json.decode(body, type=Send) for (body,) in rows]
         return [(send, self.receipts(send.message_id)) for send in sends]
 

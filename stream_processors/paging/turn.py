@@ -8,12 +8,13 @@ from typing import Final
 import msgspec
 
 from stream_processors.paging import own
-from stream_processors.paging.policy import Policies, Policy
+from stream_processors.paging.policy import TEST, Policies, Policy, calls
 from stream_processors.paging.rota import Rota, local, next_minute
 from stream_processors.paging.state import Decision, Digest, Member, Note, Page, PagerState
 from vitals.alarm_fold import OpenAlarm
 from vitals.alarm_state import Alarm
 from vitals.events import AlarmEvent
+from vitals.topics import SYNTHETIC
 
 replace: Final = msgspec.structs.replace
 
@@ -113,7 +114,11 @@ class Turn:
             or state.get("shelf") == "shelved"
             or state.get("expecting_until_ns") is not None
         )
-        if attended or (alarm.rule in self.plan.policies.gateway.rules and self.group() is not None):
+        if attended:
+            return None
+        if alarm.patient == SYNTHETIC:
+            return TEST if calls(alarm.rule, alarm.priority) else None
+        if alarm.rule in self.plan.policies.gateway.rules and self.group() is not None:
             return None
         return self.plan.policies.of(alarm.rule, alarm.priority)
 

@@ -24,6 +24,7 @@ from stream_processors.paging.turn import Plan, replace
 from vitals.alarm_fold import OpenAlarm, worst_first
 from vitals.events import Priority
 from vitals.signs import HOUR_NS, MINUTE_NS
+from vitals.topics import SYNTHETIC, clinical
 
 HAND_OVER_BEFORE_NS: Final = 15 * MINUTE_NS
 LOOK_EVERY_NS: Final = 5 * MINUTE_NS
@@ -202,7 +203,9 @@ def _hand_overs(plan: Plan, out: Outcome, coming: list[Duty], pager: PagerState,
         under_way[name] = HandOver(
             team=duty.team, line=duty.line, out=before[0], into=duty.person, from_ns=duty.from_ns, to_ns=duty.to_ns
         )
-        alarms = tuple(worst_first(a for a in pager.alarms.values() if a.priority is not Priority.LOW))
+        alarms = tuple(
+            worst_first(a for a in pager.alarms.values() if a.priority is not Priority.LOW and a.patient != SYNTHETIC)
+        )
         note = f"{before[0]} hands over to you ({duty.line} of {duty.team}). {_hand_over_words(plan, pager)}"
         out.sends.append(
             Send(message_id=name, person=duty.person, kind="hand-over", alarms=alarms, at_ns=now_ns, note=note)
@@ -222,7 +225,7 @@ def _hand_overs(plan: Plan, out: Outcome, coming: list[Duty], pager: PagerState,
 def _hand_over_words(plan: Plan, pager: PagerState) -> str:
     """What is open, in numbers and times; reasons that people wrote stay on the console (they may hold names)."""
     zone = plan.rota.zone
-    alarms = [alarm for alarm in pager.alarms.values() if alarm.patient != own.OWN]
+    alarms = [alarm for alarm in pager.alarms.values() if clinical(alarm.patient)]
     lines = [f"{len(alarms)} alarms are open, {sum(a.priority is Priority.LOW for a in alarms)} of them low."]
     for word, said in (("shelved", "Shelved"), ("expecting", "Expected")):
         for alarm in alarms:
@@ -291,7 +294,7 @@ def quiet_words(zone: str, alarms: Iterable[OpenAlarm], state: WatchState, now_n
     Example: "Watching 38 of 40 patients, oldest reading 41 s, 2 unobserved since 02:14, no alarm open that would call
     you, last test page answered 22:00."
     """
-    alarms = [alarm for alarm in alarms if alarm.patient != own.OWN]
+    alarms = [alarm for alarm in alarms if clinical(alarm.patient)]
     parts = ["How many patients are watched is not known here"]
     if view is not None:
         oldest = "no reading" if view.oldest_ns is None else f"oldest reading {lasted(now_ns - view.oldest_ns)}"
