@@ -56,6 +56,19 @@ class Grafana:
         """Let go of the connection."""
         self._face.api.s.close()
 
+    def version(self) -> str:
+        """Which Grafana it is.
+
+        Raises:
+            GrafanaError: Also if something else answers there.
+        """
+        told = self._found("health", self._face.api.GET, "/health")
+        if not isinstance(told, dict) or "version" not in told:
+            raise GrafanaError(
+                f"{self._url} answers, and is no Grafana: is it its own address, with the path it is served under?"
+            )
+        return str(told["version"])
+
     # -- folders, data source, dashboards ------------------------------------------------------------------------------
 
     def folder(self, uid: str) -> dict[str, Any] | None:
@@ -131,8 +144,7 @@ class Grafana:
             raise self._refused(what, error) from error
         except requests.exceptions.JSONDecodeError as error:
             raise GrafanaError(
-                f"{self._url} answers something that is no JSON: is it Grafana's own address, with the path it is "
-                f"served under?"
+                f"{self._url} answers, and is no Grafana: is it its own address, with the path it is served under?"
             ) from error
         except requests.exceptions.SSLError as error:
             raise GrafanaError(f"{self._url}: its certificate is not trusted on this machine ({error})") from error

@@ -48,8 +48,8 @@ def differences(
         ours: JSON values.
         theirs: JSON values.
         ignore: Keys that are the server's own, at any depth.
-        loose: True where a server writes out what we left out: then absent, null, false, 0, "" and empty lists and
-            maps are one and the same.
+        loose: True where a server writes out what we left out: then absent, null, false, 0, "", "0s" and empty lists
+            and maps are one and the same.
     """
     return [
         Difference(what, path, _shown(a), _shown(b)) for path, a, b in _walk(ours, theirs, "", frozenset(ignore), loose)
@@ -83,7 +83,7 @@ def _same(ours: Any, theirs: Any) -> bool:
 
 
 def _empty(value: Any) -> bool:
-    return value is _NOTHING or not value
+    return value is _NOTHING or not value or value == "0s"
 
 
 def _shown(value: Any) -> str:

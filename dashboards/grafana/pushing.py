@@ -40,6 +40,7 @@ def diff(server: Grafana, resources: Resources) -> tuple[Difference, ...]:
     Raises:
         GrafanaError: If the server cannot be asked.
     """
+    server.version()
     return tuple(found for thing in _things(server, resources) for found in thing.compare(thing.read()))
 
 
@@ -61,6 +62,7 @@ def push(
         GrafanaError: If the server refuses; what was written before stays, and the next push goes on from there.
         ConflictError: If somebody changed a thing between our reading and our writing.
     """
+    server.version()
     done = []
     for thing in _things(server, resources, message):
         theirs = thing.read()
