@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from grafana_server import PASSWORD, TOKEN, FakeGrafana
 
@@ -59,9 +61,9 @@ class TestPush:
     def test_what_it_wrote_is_what_the_code_says(self, server, grafana):
         pushed(grafana)
         assert set(server.dashboards) == {board["uid"] for board in OURS.dashboards}
-        assert {key: value for key, value in server.dashboards["teleward-ward"].items() if key not in {"id", "version"}} == (
-            OURS.dashboards[0]
-        )
+        assert {
+            key: value for key, value in server.dashboards["teleward-ward"].items() if key not in {"id", "version"}
+        } == (OURS.dashboards[0])
         assert server.meta["teleward-ward"] == {"folderUid": "teleward", "provisioned": False, "message": "a test"}
         assert server.secrets == {"teleward-influx": {"httpHeaderValue1": "Token influx-token"}}
         assert {rule["uid"] for group in server.groups.values() for rule in group["rules"]} == {
@@ -71,8 +73,7 @@ class TestPush:
     def test_only_what_changed_is_written_again(self, server, grafana):
         pushed(grafana)
         server.writes.clear()
-        other = resources(Site(console_url="https://ward-7.example", influx_url="http://influx:8086", time_zone="Europe/Oslo"),
-                          "influx-token")  # fmt: skip
+        other = resources(dataclasses.replace(SITE, time_zone="Europe/Oslo"), "influx-token")
         assert pushed(grafana, other) == ["mute timing Teleward quiet hours"]
         assert len(server.writes) == 1
 
@@ -121,7 +122,9 @@ class TestOthers:
 
     def test_a_branch_that_comes_before_ours_is_told_and_moved_behind(self, server, grafana):
         pushed(grafana)
-        server.policies["routes"].insert(0, {"receiver": "grafana-default-email", "object_matchers": [["a", "=~", ".*"]]})
+        server.policies["routes"].insert(
+            0, {"receiver": "grafana-default-email", "object_matchers": [["a", "=~", ".*"]]}
+        )
         (found,) = diff(grafana, OURS)
         assert (found.path, found.theirs) == ("place in the tree", "number 2")
         assert pushed(grafana) == ["notification policy"]
@@ -135,7 +138,10 @@ class TestOthers:
 
 class TestRefusals:
     def test_a_wrong_token(self, server):
-        with connected(server.url, secret="guess") as grafana, pytest.raises(GrafanaError, match="token or password") as error:
+        with (
+            connected(server.url, secret="guess") as grafana,
+            pytest.raises(GrafanaError, match="token or password") as error,
+        ):
             pushed(grafana)
         assert error.value.status == 401
         assert "guess" not in str(error.value)
