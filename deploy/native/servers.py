@@ -285,6 +285,7 @@ dir = "{folder / "meta"}"
 [data]
 dir = "{folder / "data"}"
 wal-dir = "{folder / "wal"}"
+wal-fsync-delay = "0s"
 query-log-enabled = false
 [monitor]
 store-enabled = false

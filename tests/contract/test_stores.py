@@ -1,15 +1,26 @@
 """What every store must pass, and what SQLite must besides."""
 
+import dataclasses
 import sqlite3
 import threading
 
+import msgspec
 import natives
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from transport.stores.base import Batch, BlockRecord, Counts, HopWindow, RefusalRecord, StoredEvent, StoreUnavailable
+from transport.stores.base import (
+    Batch,
+    BlockRecord,
+    Counts,
+    HopWindow,
+    PartHealth,
+    RefusalRecord,
+    StoredEvent,
+    StoreUnavailable,
+)
 from transport.stores.influx import InfluxStore
 from transport.stores.influx_http import InfluxSettings
 from transport.stores.influx_setup import Retention, set_up_influx
@@ -18,6 +29,8 @@ from vitals.envelope import envelope
 from vitals.events import AlarmEvent, Frames, Kind, Priority
 from vitals.hops import Histogram, Hop
 from vitals.ledger import Account, Origin, Refusal
+from vitals.measurements import STATE_EVERY_NS
+from vitals.patient_states import PatientState
 from vitals.reading import USABLE_UP_TO, Block, Quality
 from vitals.signs import N_SIGNS, Sign
 
@@ -398,6 +411,23 @@ def test_an_alarm_is_open_until_it_is_closed_in_whatever_order_one_hears_of_it(s
     assert store.open_alarms("p") == []
 
 
+def test_events_of_one_instant_all_stand_whatever_they_have_in_common(store):
+    # Two people whose commands are refused at one tick, and one alarm acknowledged twice at it.
+    refused = [
+        StoredEvent(msgspec.structs.replace(event(1, "command_refused"), alarm_id=alarm, event_id=f"{alarm}:1"))
+        for alarm in ("p:command:c1", "p:command:c2")
+    ]
+    again = [StoredEvent(event(n, "acknowledged", at_ns=101)) for n in (2, 3)]
+    others = [StoredEvent(event(1)), StoredEvent(event(1, patient="q"))]
+    told = [*refused, *others, *again]
+    for _ in range(2):
+        store.write(Batch(events=told))
+        store.write(Batch(events=told[::-1]))
+        assert {e.event.event_id for e in store.alarm_events()} == {e.event.event_id for e in told}
+        assert {e.event.at_ns for e in store.alarm_events(None, 101, 102)} == {101}
+        assert store.counts().events == len(told)
+
+
 def test_a_refused_command_opens_no_alarm(store):
     store.write(Batch(events=[StoredEvent(event(1, "command_refused"))]))
     assert store.open_alarms() == []
@@ -409,6 +439,27 @@ def test_hop_times_come_back_as_histograms(store):
     found = store.hops(1000, 2000)
     assert [(w.part, w.hop, w.at_ns) for w in found] == [("bridge", Hop.INGEST, 1000)]
     assert found[0].histogram.to_bytes() == window().histogram.to_bytes()
+
+
+def test_books_are_found_by_how_their_names_begin_and_the_newest_stands(open_store):
+    store, large = open_store(), bytes(range(256)) * 2_000
+    store.write(Batch(books={"states:0": b"", "states:0:p.1": b"one", "states:1": large, "other": b"x"}))
+    store.write(Batch(books={"states:0": b"two"}))
+    store.write(Batch(books={"states:1": large[:100_000]}))
+    assert store.books("states:0") == {"states:0": b"two", "states:0:p.1": b"one"}
+    assert store.books("states:1") == {"states:1": large[:100_000]}
+    assert store.books("states:0:p.") == {"states:0:p.1": b"one"}
+    assert store.books("nothing") == {}
+    assert open_store().books("") == store.books("")
+    assert len(store.books("")) == 4
+
+
+def test_what_dashboards_ask_for_may_be_written_and_nothing_is_rejected(store):
+    state = PatientState("p", 0, STATE_EVERY_NS, 2)
+    health = PartHealth("storing", 5, 0, 'all "well", \\ two\nlines', {"records": 3.0, "lag": float("nan")})
+    store.write(Batch(states=[state, state], health=[health], ledger_at_ns=60))
+    store.write(dataclasses.replace(EVERYTHING, ledger_at_ns=120))
+    assert store.rejected() == {}
 
 
 def test_a_settled_offset_only_moves_on(store):

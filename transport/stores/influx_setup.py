@@ -268,11 +268,13 @@ usable
     )
     return f"""\
 import "date"
+import "experimental"
 
 option task = {{name: "{name}", every: {every}, offset: 10s}}
 
+minute = date.truncate(t: now(), unit: 1m)
 usable = from(bucket: "{bucket(VITALS.policy, database)}")
-    |> range(start: date.truncate(t: -{over}, unit: 1m), stop: date.truncate(t: now(), unit: 1m))
+    |> range(start: experimental.subDuration(d: {over}, from: minute), stop: minute)
     |> filter(fn: (r) => r._measurement == "{VITALS.name}" and (r._field == "value" or r._field == "quality"))
     |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")
     |> filter(fn: (r) => exists r.value and r.quality <= {int(USABLE_UP_TO)})
