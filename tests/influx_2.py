@@ -1,4 +1,4 @@
-"""A small server with the answers that the API reference of InfluxDB 2 documents; the real one is not at hand in tests."""
+"""A small server with the answers that the API reference of InfluxDB 2 documents: tests have no real one."""
 
 from __future__ import annotations
 
