@@ -26,13 +26,22 @@ _HEAD: Final = """\
 #
 #   docker compose -f deploy/compose/compose.yaml run --rm --entrypoint teleward prepare device add ID
 #   docker compose -f deploy/compose/compose.yaml kill --signal HUP mosquitto
+#
+# People sign in to the page with accounts (restart the console afterwards):
+#
+#   docker compose -f deploy/compose/compose.yaml run --rm --entrypoint teleward prepare account add NAME
 """
 
 _USER: Final = "10001:10001"
 _KAFKA: Final = f"kafka:{values.KAFKA_PORT}"
-_INFLUX: Final = f"http://influxdb:{values.INFLUX_PORT}"
+_STORE: Final = {
+    "TELEWARD_STORE": f"influx:http://influxdb:{values.INFLUX_PORT}/{values.INFLUX_DATABASE}",
+    "TELEWARD_INFLUX_TOKEN_FILE": f"{prepare.STORE}/influx-token",
+}
 _LONG: Final = {"interval": "5s", "timeout": "10s", "retries": 24, "start_period": "60s"}
-_PARTS: Final = ("bridge", "monitoring", "storing", "console")
+_PARTS: Final = ("bridge", "monitoring", "storing", "console", "pager")
+_PULSE: Final = "/tmp/pulse.json"  # noqa: S108 - the container's own
+_WARD: Final = f"ward:{prepare.WARD}"
 
 
 def compose() -> dict[str, Any]:
@@ -42,14 +51,14 @@ def compose() -> dict[str, Any]:
         "services": {
             "prepare": _prepare(),
             "kafka": _kafka(),
-            "topics": _topics(),
+            "settle": _settle(),
             "mosquitto": _mosquitto(),
             "influxdb": _influxdb(),
             "grafana": _grafana(),
             **{part: _part(part) for part in _PARTS},
         },
         "networks": {"inside": {"internal": True}, "outside": {}},
-        "volumes": {name: {} for name in ("mqtt", "sessions", "store", "kafka", "influxdb", "grafana")},
+        "volumes": {name: {} for name in ("mqtt", "sessions", "store", "ward", "kafka", "influxdb", "grafana")},
     }
 
 
@@ -90,8 +99,12 @@ def _prepare() -> dict[str, Any]:
     # First of all: the volumes that it mounts get the owner that their folders have in its image.
     service = _own(
         entrypoint=["python", "-m", "deploy.compose.prepare"],
-        environment={prepare.HOSTS: f"${{{prepare.HOSTS}:-}}"},
-        volumes=[f"mqtt:{prepare.MQTT}", f"sessions:{prepare.SESSIONS}", f"store:{prepare.STORE}"],
+        environment={
+            prepare.HOSTS: f"${{{prepare.HOSTS}:-}}",
+            "TELEWARD_MQTT_USERS": f"{prepare.MQTT}/users",
+            "TELEWARD_CONSOLE_ACCOUNTS_FILE": f"{prepare.WARD}/console/accounts.json",
+        },
+        volumes=[f"mqtt:{prepare.MQTT}", f"sessions:{prepare.SESSIONS}", f"store:{prepare.STORE}", _WARD],
         healthcheck={"disable": True},
         network_mode="none",
     )
@@ -125,10 +138,15 @@ def _kafka() -> dict[str, Any]:
     )
 
 
-def _topics() -> dict[str, Any]:
-    command = ["python", "-m", "deploy.kafka_topics", "--bootstrap", _KAFKA, "--partitions", str(topics.PARTITIONS)]
+def _settle() -> dict[str, Any]:
     return {
-        **_own(entrypoint=command, depends_on=_after(kafka="service_healthy"), healthcheck={"disable": True}),
+        **_own(
+            entrypoint=["python", "-m", "deploy.compose.settle"],
+            environment={"TELEWARD_KAFKA": _KAFKA, "TELEWARD_PARTITIONS": str(topics.PARTITIONS), **_STORE},
+            volumes=[f"store:{prepare.STORE}:ro"],
+            depends_on=_after(kafka="service_healthy", influxdb="service_healthy"),
+            healthcheck={"disable": True},
+        ),
         "restart": "no",
     }
 
@@ -197,8 +215,10 @@ def _grafana() -> dict[str, Any]:
 
 
 def _part(part: str) -> dict[str, Any]:
-    environment = {"TELEWARD_KAFKA": _KAFKA}
-    needs = {"topics": "service_completed_successfully"}
+    environment = {
+        "TELEWARD_KAFKA": _KAFKA, "TELEWARD_PARTITIONS": str(topics.PARTITIONS), "TELEWARD_PULSE": _PULSE
+    }  # fmt: skip
+    needs = {"settle": "service_completed_successfully"}
     volumes = []
     extra: dict[str, Any] = {}
     if part == "bridge":
@@ -213,17 +233,31 @@ def _part(part: str) -> dict[str, Any]:
         needs["mosquitto"] = "service_healthy"
         volumes.append(f"mqtt:{prepare.MQTT}:ro")
     if part in {"storing", "console"}:
-        environment |= {
-            "TELEWARD_INFLUX": _INFLUX,
-            "TELEWARD_INFLUX_TOKEN_FILE": f"{prepare.STORE}/influx-token",
-        }
+        environment |= _STORE
         needs["influxdb"] = "service_healthy"
         volumes.append(f"store:{prepare.STORE}:ro")
     if part == "console":
+        environment |= {
+            "TELEWARD_CONSOLE_HOST": "0.0.0.0",  # noqa: S104 - the container's; the engine opens it to this machine only
+            "TELEWARD_CONSOLE_PORT": str(values.CONSOLE_PORT),
+            "TELEWARD_CONSOLE_ACCOUNTS_FILE": f"{prepare.WARD}/console/accounts.json",
+            "TELEWARD_CONSOLE_SECRET_FILE": f"{prepare.WARD}/console/secret",
+        }
         extra = {
             "networks": ["inside", "outside"],
             "ports": [f"127.0.0.1:{values.CONSOLE_PORT}:{values.CONSOLE_PORT}"],
         }
+        volumes.append(f"{_WARD}:ro")
+    if part == "pager":
+        folder = prepare.WARD / "pager"
+        environment |= {
+            "TELEWARD_ROTA": f"{folder}/rota.yaml",
+            "TELEWARD_PAGER_DB": f"{folder}/pager.db",
+            "TELEWARD_LINK_KEY_FILE": f"{folder}/link-key",
+            "TELEWARD_PAGER_CONSOLE_URL": f"${{TELEWARD_PAGER_CONSOLE_URL:-{prepare.CONSOLE_URL}}}",
+        }
+        extra = {"networks": ["inside", "outside"]}  # pages leave the building
+        volumes.append(_WARD)
     service = _own(command=["run", part], environment=environment, depends_on=_after(**needs), **extra)
     return {**service, "volumes": volumes} if volumes else service
 

@@ -13,9 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from dashboards.console import write_accounts
 from deploy.brokers import certificates, values
 from deploy.brokers.mosquitto import BrokerFiles, Listener, Role, Tls, configuration
 from deploy.devices import Accounts
+from deploy.up.pager_files import pager_variables
 
 ROOT: Final = Path("/var/lib/teleward")
 """Where Teleward's image has the folders below; volumes that are first used there belong to its user."""
@@ -23,23 +25,28 @@ ROOT: Final = Path("/var/lib/teleward")
 MQTT: Final = ROOT / "mqtt"
 STORE: Final = ROOT / "store"
 SESSIONS: Final = ROOT / "sessions"
+WARD: Final = ROOT / "ward"
+"""Accounts of the page, rota and database of the pager."""
 
 CONFIG: Final = MQTT / "mosquitto.conf"
 AUTHORITY: Final = MQTT / "certificates" / "authority.pem"
 PARTS: Final = {values.BRIDGE_USER: Role.BRIDGE, values.WATCHER_USER: Role.WATCHER}
 STORE_SECRETS: Final = ("influx-token", "influx-password", "grafana-password")
+FIRST_PERSON: Final = "admin"
+CONSOLE_URL: Final = f"http://127.0.0.1:{values.CONSOLE_PORT}/"
 HOSTS: Final = "TELEWARD_MQTT_HOSTS"
 """Environment: names and addresses by which devices call the broker, with commas; for its certificate."""
 
 _INSIDE: Final = ("mosquitto", "localhost")
 
 
-def prepare(mqtt: Path, store: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
+def prepare(mqtt: Path, store: Path, ward: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
     """Write what is not there yet.
 
     Args:
         mqtt: Folder of the broker's users, certificate and settings; the broker sees it under the same path.
         store: Folder of the passwords of InfluxDB and Grafana.
+        ward: Folder of page and pager.
         environ: See `HOSTS`.
 
     Returns:
@@ -63,7 +70,30 @@ def prepare(mqtt: Path, store: Path, environ: Mapping[str, str]) -> tuple[str, .
     listeners = (Listener("0.0.0.0", values.MQTT_TLS_PORT, tls), Listener("127.0.0.1", values.MQTT_PORT))  # noqa: S104 - with TLS
     (mqtt / CONFIG.name).write_text(configuration(files, listeners), encoding="utf-8")
     made += [f"the secret {name}" for name in STORE_SECRETS if _secret(store / name)]
-    return tuple(made)
+    return (*made, *_prepare_ward(ward))
+
+
+def _prepare_ward(ward: Path) -> list[str]:
+    """Nobody may sign in before `teleward account add`; the first of the rota is who is on call until it is edited."""
+    accounts = ward / "console" / "accounts.json"
+    accounts.parent.mkdir(parents=True, exist_ok=True)
+    made = []
+    if not accounts.exists():
+        write_accounts(accounts, [])
+        made.append("an empty list of accounts")
+    secret = ward / "console" / "secret"
+    if not secret.exists():
+        made.append("the secret of the page's cookies")
+
+    def keep(path: Path) -> Path:
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_urlsafe(32), encoding="ascii")
+        return path
+
+    keep(secret)
+    pager_variables(ward / "pager", CONSOLE_URL, FIRST_PERSON, keep)
+    return made
 
 
 def _secret(path: Path) -> bool:
@@ -82,7 +112,7 @@ def _read(path: Path) -> str:
 
 def main() -> int:
     """See the module."""
-    for line in prepare(MQTT, STORE, os.environ):
+    for line in prepare(MQTT, STORE, WARD, os.environ):
         print(f"made {line}")
     return 0
 

@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dashboards.console import ConsoleSettings
 from deploy.brokers import values
 from deploy.brokers.mosquitto import Role
 from deploy.compose import generate, prepare
 from deploy.devices import Accounts
 from deploy.native.installed import look
+from stream_processors.paging.rota_file import read_rota
 
 ROOT = Path(generate.__file__).parent.parent.parent
 SERVICES = generate.compose()["services"]
@@ -77,7 +79,7 @@ def test_only_tls_is_open_to_others():
 
 
 def test_our_own_containers_can_write_nowhere_and_become_nobody():
-    assert set(OWN) == {"prepare", "topics", "bridge", "monitoring", "storing", "console"}
+    assert set(OWN) == {"prepare", "settle", "bridge", "monitoring", "storing", "console", "pager"}
     for service in OWN.values():
         assert service["user"] == "10001:10001"
         assert service["read_only"] is True
@@ -94,9 +96,9 @@ def test_no_secret_stands_in_the_file():
 
 
 def test_what_is_prepared_is_what_the_broker_reads(tmp_path):
-    mqtt, store = tmp_path / "mqtt", tmp_path / "store"
-    made = prepare.prepare(mqtt, store, {prepare.HOSTS: "ward-7.example, 10.1.2.3"})
-    assert len(made) == 6
+    mqtt, store, ward = tmp_path / "mqtt", tmp_path / "store", tmp_path / "ward"
+    made = prepare.prepare(mqtt, store, ward, {prepare.HOSTS: "ward-7.example, 10.1.2.3"})
+    assert len(made) == 8
     text = (mqtt / "mosquitto.conf").read_text()
     assert f"listener {values.MQTT_TLS_PORT} 0.0.0.0" in text
     assert f"persistence_location {prepare.SESSIONS}/" in text
@@ -108,12 +110,12 @@ def test_what_is_prepared_is_what_the_broker_reads(tmp_path):
 
 
 def test_preparing_twice_changes_nothing_but_a_new_name_does(tmp_path):
-    mqtt, store = tmp_path / "mqtt", tmp_path / "store"
-    prepare.prepare(mqtt, store, {})
+    mqtt, store, ward = tmp_path / "mqtt", tmp_path / "store", tmp_path / "ward"
+    prepare.prepare(mqtt, store, ward, {})
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
-    assert prepare.prepare(mqtt, store, {}) == ()
+    assert prepare.prepare(mqtt, store, ward, {}) == ()
     assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
-    (again,) = prepare.prepare(mqtt, store, {prepare.HOSTS: "ward-7.example"})
+    (again,) = prepare.prepare(mqtt, store, ward, {prepare.HOSTS: "ward-7.example"})
     assert again.startswith("a certificate")
 
 
@@ -167,3 +169,20 @@ def test_a_linter_finds_nothing_wrong_with_the_image():
     linter = shutil.which("hadolint", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     found = subprocess.run([linter, generate.FILE.with_name("Dockerfile")], capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout
+
+
+def test_every_variable_that_a_part_is_given_is_one_that_is_read():
+    ours = [path for name in ("deploy", "dashboards", "stream_processors") for path in (ROOT / name).rglob("*.py")]
+    known = "".join(path.read_text() for path in ours if "compose" not in path.parts)
+    for name in generate._PARTS:
+        for variable in SERVICES[name]["environment"]:
+            assert f'"{variable}"' in known or variable.startswith("TELEWARD_CONSOLE_"), (name, variable)
+    console = dict(SERVICES["console"]["environment"])
+    console.pop("TELEWARD_CONSOLE_SECRET_FILE")
+    assert ConsoleSettings.from_env(console).port == values.CONSOLE_PORT
+
+
+def test_the_rota_that_a_new_ward_begins_with_can_be_read(tmp_path):
+    prepare.prepare(tmp_path / "mqtt", tmp_path / "store", tmp_path / "ward", {})
+    rota = read_rota((tmp_path / "ward" / "pager" / "rota.yaml").read_text(), "rota.yaml")
+    assert prepare.FIRST_PERSON in rota.rota.people
