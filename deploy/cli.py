@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy import cli_people, cli_replay, cli_stack
+from deploy import cli_bench, cli_people, cli_replay, cli_stack
 from deploy.cli_common import Json, PromiseBrokenError, end, err, progress_bar, quietly
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app = typer.Typer(
 cli_stack.register(app)
 cli_people.register(app)
 cli_replay.register(app)
+cli_bench.register(app)
 
 
 @app.command()
@@ -243,6 +244,8 @@ def _told() -> tuple[type[Exception], ...]:
     from dashboards.console import SettingsError
     from dashboards.console.accounts import AccountsError
     from deploy.audit import AuditError
+    from deploy.bench.latency import BenchError
+    from deploy.bench.machine import MachineError
     from deploy.brokers.certificates import CertificateError
     from deploy.burden import BurdenError
     from deploy.devices import AccountError
@@ -274,6 +277,7 @@ def _told() -> tuple[type[Exception], ...]:
         ArtifactError,
         AuditError,
         BurdenError,
+        BenchError,
         CertificateError,
         ComposeError,
         DeviceConflictError,
@@ -281,6 +285,7 @@ def _told() -> tuple[type[Exception], ...]:
         FetchError,
         FileError,
         LearningError,
+        MachineError,
         PageError,
         PagingError,
         PartFailedError,

@@ -29,7 +29,7 @@ from vitals import block, frames_codec, topics
 from vitals import log as records
 from vitals.block import BlockError
 from vitals.events import event_encoder
-from vitals.hops import Histogram, Hop, Stamp
+from vitals.hops import TO_SCORED, Histogram, Hop, Stamp
 from vitals.limits import RULE_INDEX
 from vitals.reading import Block
 from vitals.ward import Outcome, Ward
@@ -103,6 +103,7 @@ class Monitoring:
         self.counts = MonitoringCounts()
         self.ready = asyncio.Event()  # partitions are ours and restored
         self.hops = {hop: Histogram() for hop in (Hop.RADIO, Hop.JUDGE, Hop.EMIT, Hop.TO_ALARM)}
+        self.ways = {TO_SCORED: Histogram()}
         self._fetched: deque[tuple[int, int, int]] = deque(maxlen=4096)  # partition, offset, stamp: for the hop LOG
 
     async def start(self) -> None:
@@ -310,6 +311,7 @@ class Monitoring:
             self.counts.bundles += record.bundles
             self.counts.readings += record.readings
             self.hops[Hop.RADIO].record_many((record.received_ns - record.sent_ns).clip(0))
+            self.ways[TO_SCORED].record_many(scored_ns - record.sent_ns)
 
     # -- snapshots ---------------------------------------------------------------------------------------------------
 
@@ -419,6 +421,7 @@ class Monitoring:
             "judged_ns": self.now_ns(),
             "counts": {name: getattr(self.counts, name) for name in MonitoringCounts.__dataclass_fields__},
             "hops": {hop.value: histogram.to_bytes().hex() for hop, histogram in self.hops.items()},
+            "ways": {way: histogram.to_bytes().hex() for way, histogram in self.ways.items()},
             "fetched": fetched,
         }
 

@@ -25,7 +25,7 @@ from transport.stores.base import Store, StoreUnavailable
 from vitals import topics
 from vitals.block import BlockError
 from vitals.frames_codec import FramesError
-from vitals.hops import Histogram, Hop, Stamp
+from vitals.hops import TO_STORED, Histogram, Hop, Stamp
 from vitals.quarantine import QuarantineError
 from vitals.signs import SECOND_NS
 
@@ -79,6 +79,7 @@ class Storing:
         self.counts = StoringCounts()
         self.ready = asyncio.Event()
         self.hops = {Hop.STORE: Histogram(), Hop.LOG: self._intake.log_hop}
+        self.ways = {TO_STORED: Histogram()}
 
     async def start(self) -> None:
         """Join the group; `ready` tells when partitions are ours."""
@@ -209,6 +210,8 @@ class Storing:
             for event in waiting.events:
                 if Stamp.SCORED in event.stamps:
                     self.hops[Hop.STORE].record(max(0, stored_ns - event.stamps[Stamp.SCORED]))
+            for record in waiting.blocks:
+                self.ways[TO_STORED].record_many(stored_ns - record.block.sent_ns)
             self.counts.written += waiting.count
             self.counts.batches += 1
             for (topic, partition), offset in waiting.settled.items():
@@ -264,4 +267,5 @@ class Storing:
             "counts": {name: getattr(self.counts, name) for name in StoringCounts.__dataclass_fields__}
             | {"rejected": sum(rejected.values())},
             "hops": {hop.value: histogram.to_bytes().hex() for hop, histogram in self.hops.items()},
+            "ways": {way: histogram.to_bytes().hex() for way, histogram in self.ways.items()},
         }

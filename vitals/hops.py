@@ -51,6 +51,11 @@ class Hop(enum.StrEnum):
     TO_SHOWN = "to_shown"
 
 
+# Ways of every bundle from the device's hand, alarm or not: what a benchmark counts. Both ends cross clocks.
+TO_SCORED: Final = "to_scored"
+TO_STORED: Final = "to_stored"
+
+
 @dataclass(frozen=True, slots=True)
 class HopRow:
     """One row of the table of hops.
@@ -182,6 +187,24 @@ class Histogram:
         self.max_ns = max(self.max_ns, other.max_ns)
         self.count += other.count
         self.total_ns += other.total_ns
+
+    def since(self, before: Histogram) -> Histogram:
+        """The samples that came since an earlier state of this histogram; least and greatest to 1 %.
+
+        Raises:
+            ValueError: If the other one is no earlier state of this one.
+        """
+        counts = self._counts - before._counts
+        if (counts < 0).any():
+            raise ValueError("the other histogram holds samples that this one does not: was its process restarted?")
+        out = Histogram()
+        out._counts = counts
+        out.count, out.total_ns = self.count - before.count, self.total_ns - before.total_ns
+        held = np.flatnonzero(counts)
+        if len(held):
+            out.min_ns = max(self.min_ns, int(_MIDDLES[held[0]]))
+            out.max_ns = self.max_ns if held[-1] == _BUCKETS - 1 else min(self.max_ns, int(_MIDDLES[held[-1]]))
+        return out
 
     @property
     def mean_ns(self) -> float:

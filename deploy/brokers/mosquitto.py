@@ -156,6 +156,7 @@ def _grants(name: str, role: Role) -> list[str]:
             return [
                 f"write {topics.MQTT_BUNDLES}",
                 f"write {topics.mark_topic(name)}",
+                f"write {topics.arrivals_topic(name)}",
                 f"read {topics.MQTT_ROOT}/{name}/{topics.MARK_ACK_SUFFIX}",
             ]
         case Role.WATCHER:

@@ -92,6 +92,7 @@ class TestRules:
             "player": {
                 "topic write teleward/v1/+/bundle",
                 "topic write teleward/v1/player/mark",
+                "topic write teleward/v1/player/arrivals",
                 "topic read teleward/v1/player/mark/done",
             },
             "watcher": {"topic read $SYS/#"},

@@ -1,0 +1,50 @@
+"""``teleward bench``: numbers. Each command ends with one JSON object and, if asked, one HTML page."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from deploy.cli_common import Json, end, quietly
+
+bench_app = typer.Typer(no_args_is_help=True, help="How long each hop takes, what a machine holds, what others make.")
+
+Out = Annotated[Path | None, typer.Option(help="Write the report here: NAME.json, and beside it NAME.html.")]
+
+
+def _finish(result: dict[str, Any], out: Path | None, *, as_json: bool) -> None:
+    from deploy.bench.report import in_words, write_report
+
+    if out is not None:
+        write_report(out, result)
+    end(result, as_json=as_json, show=lambda r: print(in_words(r)))
+
+
+@bench_app.command()
+def latency(
+    patients: Annotated[int, typer.Option(help="In the ward.")] = 2000,
+    rate: Annotated[float, typer.Option(help="Bundles a second of all devices together.")] = 200.0,
+    seconds: Annotated[float, typer.Option(help="How long is measured.")] = 30.0,
+    warm: Annotated[float, typer.Option(help="Seconds before that; the first alarms come after a minute.")] = 65.0,
+    ill: Annotated[float, typer.Option(help="Share of patients who bring alarms.")] = 0.2,
+    workers: Annotated[int, typer.Option(help="Monitoring processes.")] = 1,
+    partitions: Annotated[int, typer.Option(help="Of the input topic.")] = 1,
+    store: Annotated[str, typer.Option(help="influx or sqlite.")] = "influx",
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Percentiles of each hop and of the whole way, open loop, on real servers; processor time and memory."""
+    from deploy.bench.latency import LatencySettings, run_latency
+
+    if store not in {"influx", "sqlite"}:
+        raise typer.BadParameter(f"--store is {store!r}; it takes influx or sqlite")
+    settings = LatencySettings(patients, rate, seconds, warm, ill, workers, partitions, store)  # type: ignore[arg-type]
+    _finish(asyncio.run(run_latency(settings, quietly)), out, as_json=as_json)
+
+
+def register(app: typer.Typer) -> None:
+    """Put these commands on the command line."""
+    app.add_typer(bench_app, name="bench")
