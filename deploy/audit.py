@@ -68,7 +68,10 @@ def tell_story(file: Path, alarm: str) -> dict[str, Any]:
 
 def _whole_name(file: Path, wanted: str) -> str:
     names: dict[str, None] = {}
+    behind = ""
     for line, checked in audit.follow(_lines(file)):
+        if checked.broken is not None:
+            behind = f"; the chain is broken at line {checked.broken.line}, and what stands behind that is not read"
         if checked.broken is None and line.what == "event" and wanted.encode() in bytes(line.body):
             body = audit.body_of(line)
             if str(body.get("alarm_id", "")).startswith(wanted) and body.get("event") != "command_refused":
@@ -78,7 +81,9 @@ def _whole_name(file: Path, wanted: str) -> str:
     if len(names) != 1:
         some = ", ".join(list(names)[:5])
         found = f"{len(names)} alarms begin so: {some}" if names else "there is no alarm of this name"
-        raise AuditError(f"{wanted!r}: {found}; name one as the console or the alarm topic does: PATIENT:RULE:RAISED")
+        raise AuditError(
+            f"{wanted!r}: {found}{behind}; name one as the console or the alarm topic does: PATIENT:RULE:RAISED"
+        )
     return next(iter(names))
 
 

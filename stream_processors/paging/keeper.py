@@ -21,6 +21,7 @@ from vitals import topics
 from vitals.audit import FIRST, Checked, Line, encode, follow, hash_of
 
 _WHAT: Final = {topics.AUDIT.name: "entry", topics.ALARMS.name: "event", topics.REGISTRY.name: "registry"}
+_NO_BREAKS: Final = bytes.maketrans(b"\r\n", b"  ")
 
 
 class ChainBroken(Exception):  # noqa: N818  # says what it is
@@ -126,11 +127,12 @@ class AuditFile:
 
 
 def _body(value: bytes | None) -> msgspec.Raw:
-    """A record's JSON as it stands; what is none is kept as text in hexadecimal: nothing is left out."""
+    """A record's JSON as it stands, in one line; what is none is kept in hexadecimal: nothing is left out."""
     if value is not None:
         with suppress(msgspec.DecodeError):
             msgspec.json.decode(value)
-            return msgspec.Raw(value.strip())
+            # Within a string JSON has no bare line break: all that are here stand between its words.
+            return msgspec.Raw(value.translate(_NO_BREAKS).strip())
     return msgspec.Raw(msgspec.json.encode(None if value is None else value.hex()))
 
 
