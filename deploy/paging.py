@@ -95,6 +95,7 @@ class PagerPart:
         self.pager: Pager
         self.probe: Probe | None = None
         self._probing: asyncio.Task[None] | None = None
+        self._probe_begins = asyncio.Event()
         self.keeper: Keeper | None = None
 
     async def __aenter__(self) -> Self:
@@ -155,7 +156,8 @@ class PagerPart:
             calendars=settings.rota.calendars,
         )
         self._open_audit(store)
-        self._tasks = [asyncio.create_task(self.pager.run(), name="pager")]
+        self._probing = asyncio.create_task(self._probe(), name="test patient")
+        self._tasks = [asyncio.create_task(self.pager.run(), name="pager"), self._probing]
         if self.keeper is not None:
             self._tasks.append(asyncio.create_task(self._keep(self.keeper, store), name="audit"))
         if settings.reread is not None:
@@ -171,13 +173,18 @@ class PagerPart:
         self.probe = Probe(settings, self._clock, publish, self._outlets.ask, self.pager.found)
         self.pager.on_test_event = self.probe.on_event
         self.pager.heart.also["test"] = self.probe.told
-        self._probing = asyncio.create_task(self.probe.run(), name="test patient")
+        self._probe_begins.set()
 
     async def stop_probe(self) -> None:
         """End the test patient; what it sent is with the broker then."""
         if self.probe is not None and self._probing is not None:
             self.probe.stop()
             await self._probing
+
+    async def _probe(self) -> None:
+        await self._probe_begins.wait()
+        if self.probe is not None:
+            await self.probe.run()
 
     async def _test(self, message: Outgoing) -> None:
         if self.probe is None:
