@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy import cli_bench, cli_people, cli_replay, cli_stack
+from deploy import cli_bench, cli_grafana, cli_people, cli_replay, cli_stack
 from deploy.cli_common import Json, PromiseBrokenError, end, err, progress_bar, quietly
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app = typer.Typer(
 cli_stack.register(app)
 cli_people.register(app)
 cli_replay.register(app)
+cli_grafana.register(app)
 cli_bench.register(app)
 
 
@@ -243,6 +244,9 @@ def _told() -> tuple[type[Exception], ...]:
     """Errors whose text is for people; looked for only when something went wrong, so that commands start quickly."""
     from dashboards.console import SettingsError
     from dashboards.console.accounts import AccountsError
+    from dashboards.grafana import SettingsError as GrafanaSettingsError
+    from dashboards.grafana.client import GrafanaError
+    from dashboards.grafana.influxql import InfluxError
     from deploy.audit import AuditError
     from deploy.bench.latency import BenchError
     from deploy.bench.machine import MachineError
@@ -284,6 +288,9 @@ def _told() -> tuple[type[Exception], ...]:
         EmbeddedBrokerError,
         FetchError,
         FileError,
+        GrafanaError,
+        GrafanaSettingsError,
+        InfluxError,
         LearningError,
         MachineError,
         PageError,

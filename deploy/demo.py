@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from device_sim.scenario import Plan
 from stream_processors.paging.probe import ProbeSettings, bindings
 from transport.kafka import KafkaSettings
 from transport.recordings import open_recording
+from transport.stores.base import Store
 from vitals.ledger import Account
 from vitals.recording import Recording
 from vitals.signs import HOUR_NS, SECOND_NS
@@ -100,12 +103,20 @@ def _cast(settings: DemoSettings) -> _Cast:
     )
 
 
-async def run_demo(settings: DemoSettings, say: Say) -> dict[str, Any]:
+async def run_demo(
+    settings: DemoSettings,
+    say: Say,
+    *,
+    store: Callable[[], Store] | None = None,
+    beside: Callable[[WardProcess], Coroutine[Any, Any, None]] | None = None,
+) -> dict[str, Any]:
     """Run it to its end.
 
     Args:
         settings: What is shown.
         say: Prints a line for people.
+        store: Makes another store than a file in the demo's folder.
+        beside: Runs beside the devices, and is cancelled when they stop.
 
     Returns:
         The closing summary; `summary["promise"]` says in words what did not hold, "" where everything did.
@@ -126,7 +137,7 @@ async def run_demo(settings: DemoSettings, say: Say) -> dict[str, Any]:
         if not settings.headless:
             page = ConsoleSettings(host=settings.host, port=settings.port, title="Demo ward", volatile=True)
         kept = _folder(settings.keep, Path(folder))
-        made_of = _made_of(kept, page, settings.page_to, cast.speed)
+        made_of = replace(_made_of(kept, page, settings.page_to, cast.speed), store=store)
         process = WardProcess(made_of, clock, (*cast.said, *bindings(cast.start_ns, ProbeSettings())))
         async with process as ward:
             _greet(settings, cast, ward, time.monotonic() - began, say)
@@ -135,7 +146,8 @@ async def run_demo(settings: DemoSettings, say: Say) -> dict[str, Any]:
             if ward.pager is not None:
                 ward.pager.start_probe(senders.publish)
             playing, truth = _play(cast, senders, clock, settings)
-            await _until_over(playing, ward, stopped, settings.minutes)
+            async with _running(beside(ward) if beside is not None else None):
+                await _until_over(playing, ward, stopped, settings.minutes)
             say("stopping: devices first, then what they have sent is judged and kept")
             if ward.pager is not None:
                 await ward.pager.stop_probe()
@@ -176,6 +188,21 @@ def _play(
     simulation = Simulation(cast.plan, senders, clock, settings.truth)
     cast.started.append(simulation)
     return asyncio.create_task(simulation.run()), lambda: simulation.truth
+
+
+@asynccontextmanager
+async def _running(beside: Coroutine[Any, Any, None] | None) -> AsyncIterator[None]:
+    """Run something meanwhile; what goes wrong in it is raised at the end."""
+    if beside is None:
+        yield
+        return
+    task = asyncio.create_task(beside)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 async def _until_over(

@@ -30,6 +30,7 @@ from stream_processors.settings import MODEL_DEADLINE_S, StoringSettings, Stream
 from stream_processors.storing import Storing
 from transport.kafka import KafkaSettings, TopicReader, make_producer, quiet_aiokafka
 from transport.mqtt import MqttClient, MqttSettings
+from transport.stores.base import Store
 from transport.stores.sqlite import SqliteStore
 from vitals import log as records
 from vitals import topics
@@ -47,6 +48,7 @@ class WardProcessSettings:
 
     Attributes:
         store_file: SQLite file of the store.
+        store: Makes another store instead; None takes the file.
         partitions: Of the input topic.
         ticks: ``clock`` for devices that live in ward time, ``marks`` for a replay.
         console: The page's settings; None runs without a page.
@@ -64,6 +66,7 @@ class WardProcessSettings:
     fetch_max_wait_ms: int = 10
     ticks_per_s: float = 20.0
     mqtt_port: int = 0
+    store: Callable[[], Store] | None = None
 
 
 class WardFailedError(RuntimeError):
@@ -88,7 +91,7 @@ class WardProcess:
     bridge: Bridge = field(init=False)
     monitoring: Monitoring = field(init=False)
     storing: Storing = field(init=False)
-    store: SqliteStore = field(init=False)
+    store: Store = field(init=False)
     alarms: AlarmWatch = field(init=False)
     console: Console | None = field(init=False, default=None)
     page: str = field(init=False, default="")
@@ -131,7 +134,7 @@ class WardProcess:
         kafka = KafkaSettings(self.stack.bootstrap, fetch_max_wait_ms=settings.fetch_max_wait_ms)
         await self._say(kafka)
 
-        self.store = SqliteStore(settings.store_file)
+        self.store = settings.store() if settings.store is not None else SqliteStore(settings.store_file)
         self._exit.callback(self.store.close)
         # In a replay time stands still until all is judged: no model can be late, and the events are a ward's alone.
         deadline_s = math.inf if settings.ticks == "marks" else MODEL_DEADLINE_S

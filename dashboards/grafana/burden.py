@@ -7,7 +7,7 @@ from typing import Any, Final
 from grafana_foundation_sdk.builders import expr
 
 from dashboards.grafana.boards import BURDEN, Board
-from dashboards.grafana.influxql import Query, expression_source
+from dashboards.grafana.influxql import CLINICAL, Query, expression_source
 from dashboards.grafana.panels import COLOURS, GREEN, bars, column, lines, number, rows, words_panel
 from vitals.events import Priority
 from vitals.measurements import ALARM_EVENTS, FRAMES
@@ -15,7 +15,7 @@ from vitals.rules import ACK_NS, ANSWER_WITHIN_NS
 from vitals.signs import SECOND_NS
 
 _EVENTS: Final = ALARM_EVENTS.source
-_RAISED: Final = "\"event\" = 'raised'"
+_RAISED: Final = f"\"event\" = 'raised' AND {CLINICAL}"
 _FRAMES_A_DAY: Final = 24 * 60  # one a minute for every watched patient
 
 
@@ -49,7 +49,8 @@ def burden(console_url: str) -> dict[str, Any]:
     board.add(
         rows(
             "What became of them", "Events by rule: raised, worsened, acknowledged, shelved, closed ...",
-            Query(f'SELECT count("n") AS "events" FROM {_EVENTS} WHERE $timeFilter GROUP BY "rule", "event"',
+            Query(f'SELECT count("n") AS "events" FROM {_EVENTS} WHERE {CLINICAL} AND $timeFilter GROUP BY "rule", '
+                  f'"event"',
                   result_format="table"),
             sort_by="events",
         ), 12, 10,
@@ -71,7 +72,8 @@ def _per_patient_day(title: str, condition: str) -> Any:
         Query(f'SELECT count("n") FROM {_EVENTS} WHERE {condition} AND $timeFilter GROUP BY time($__interval) '
               f'fill(0)', "A",
               hide=True),
-        Query(f'SELECT count("start_ns") FROM {FRAMES.source} WHERE $timeFilter GROUP BY time($__interval) '
+        Query(f'SELECT count("start_ns") FROM {FRAMES.source} WHERE {CLINICAL} AND $timeFilter GROUP BY '
+              f'time($__interval) '
               f'fill(0)', "B",
               hide=True),
     )  # fmt: skip
@@ -97,7 +99,7 @@ def _answers(board: Board) -> None:
             f"From the raising of an alarm to its acknowledgement. Somebody must have answered within (site): "
             f"{wanted}.",
             Query(f'SELECT count("since_raised_s") AS "acknowledged", {fields}, max("since_raised_s") AS "longest" '
-                  f'FROM {_EVENTS} WHERE "event" = \'acknowledged\' AND $timeFilter GROUP BY "priority"',
+                  f'FROM {_EVENTS} WHERE "event" = \'acknowledged\' AND {CLINICAL} AND $timeFilter GROUP BY "priority"',
                   result_format="table"),
             sort_by="p90", unit="s",
         ).override_by_name("acknowledged", column(unit="short")), 12, 7,
@@ -106,7 +108,8 @@ def _answers(board: Board) -> None:
         rows(
             "Time to acknowledge, by rule", "From the raising of an alarm to its acknowledgement.",
             Query(f'SELECT count("since_raised_s") AS "acknowledged", {fields} FROM {_EVENTS} '
-                  'WHERE "event" = \'acknowledged\' AND $timeFilter GROUP BY "rule"', result_format="table"),
+                  f'WHERE "event" = \'acknowledged\' AND {CLINICAL} AND $timeFilter GROUP BY '
+                  f'"rule"', result_format="table"),
             sort_by="p90", unit="s",
         ).override_by_name("acknowledged", column(unit="short")), 12, 7,
     )  # fmt: skip
@@ -114,7 +117,8 @@ def _answers(board: Board) -> None:
         number(
             "Acknowledgements that ran out", "Nobody resolved the alarm before its acknowledgement's end: it asks "
             "again.",
-            Query(f'SELECT count("n") FROM {_EVENTS} WHERE "event" = \'acknowledgement_expired\' AND $timeFilter '
+            Query(f'SELECT count("n") FROM {_EVENTS} WHERE "event" = \'acknowledgement_expired\' AND {CLINICAL} AND '
+                  f'$timeFilter '
                   "GROUP BY time($__interval) fill(0)"),
             steps=[(None, GREEN), (1.0, COLOURS[Priority.MEDIUM])], reducer="sum",
         ), 24, 4,

@@ -6,7 +6,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from dashboards.grafana.boards import PATIENT, WARD, Board
-from dashboards.grafana.influxql import Query, name
+from dashboards.grafana.influxql import CLINICAL, Query, name
 from dashboards.grafana.panels import (
     COLOURS,
     GREEN,
@@ -31,9 +31,9 @@ from vitals.rules import RULES, Subject
 from vitals.signs import SIGNS, SOURCES, Consciousness, Measure
 
 _STATE: Final = ALARM_STATE.source
+_WARD: Final = f"{CLINICAL} AND $timeFilter"
 _PATIENT: Final = "\"patient\" = '$patient' AND $timeFilter"
 _OBSERVED: Final = (Measure.CONSCIOUSNESS, Measure.OXYGEN)  # people tell these: states, not curves
-_DETECTORS: Final = tuple(rule.score for rule in RULES.values() if rule.subject is Subject.DETECTOR)
 
 
 def console_patient(console_url: str, patient: str) -> str:
@@ -49,9 +49,7 @@ def _newest(field: str, one: str) -> str:
         one: InfluxQL that makes 1 of a value that fulfils it and 0 of any other. (A condition behind WHERE would leave
             no row where nobody fulfils it, and an InfluxDB without data would look like a quiet ward.)
     """
-    inner = (
-        f'SELECT last("watch") AS "watch", last("{field}") AS "v" FROM {_STATE} WHERE $timeFilter GROUP BY "patient"'
-    )
+    inner = f'SELECT last("watch") AS "watch", last("{field}") AS "v" FROM {_STATE} WHERE {_WARD} GROUP BY "patient"'
     each = f'SELECT {one} AS "n" FROM ({inner}) WHERE "watch" = 2 AND $timeFilter GROUP BY "patient"'
     return f'SELECT sum("n") FROM ({each}) WHERE $timeFilter'
 
@@ -86,8 +84,7 @@ def ward(console_url: str) -> dict[str, Any]:
             "Worst open alarm of each patient over time",
             "Highest priority of the alarms that were open, for each patient. A gap: nothing is known of that time.",
             Query(
-                f'SELECT max("priority") FROM {_STATE} WHERE $timeFilter GROUP BY time($__interval), "patient" '
-                f"fill(none)",
+                f'SELECT max("priority") FROM {_STATE} WHERE {_WARD} GROUP BY time($__interval), "patient" fill(none)',
                 alias="$tag_patient",
             ),
             words=PRIORITY_WORDS,
@@ -114,7 +111,7 @@ def _needs(console_url: str) -> Any:
         "The newest state of every patient: unanswered alarms of high priority first. A click on a patient opens the "
         "dashboard *Patient* or the console.",
         Query(
-            f"SELECT {', '.join(name(field) for field in fields)} FROM {_STATE} WHERE $timeFilter "
+            f"SELECT {', '.join(name(field) for field in fields)} FROM {_STATE} WHERE {_WARD} "
             f'GROUP BY "patient" ORDER BY time DESC LIMIT 1',
             result_format="table",
         ),
@@ -137,7 +134,7 @@ def _needs(console_url: str) -> Any:
 def _by_priority() -> Any:
     def count(rank: int) -> str:
         return (
-            f'SELECT count("p") FROM (SELECT max("priority") AS "p" FROM {_STATE} WHERE $timeFilter '
+            f'SELECT count("p") FROM (SELECT max("priority") AS "p" FROM {_STATE} WHERE {_WARD} '
             f'GROUP BY time($__interval), "patient") WHERE "p" = {rank} AND $timeFilter GROUP BY time($__interval) '
             f"fill(0)"
         )
@@ -273,7 +270,7 @@ def _detectors() -> Any:
         "(docs/models.md). A gap: the detector could not say.",
         Query(
             f'SELECT last("low") FROM {SCORES_MEASUREMENT.source} WHERE {_PATIENT} '
-            f'AND "score" =~ /^({"|".join(_DETECTORS)})$/ GROUP BY time($__interval), "score" fill(none)',
+            f'AND "score" !~ /^({"|".join(SCORES)})$/ GROUP BY time($__interval), "score" fill(none)',
             alias="$tag_score",
         ),
         unit="percentunit",

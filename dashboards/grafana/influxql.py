@@ -18,6 +18,7 @@ from grafana_foundation_sdk.cog import builder, runtime, variants
 from grafana_foundation_sdk.models.dashboard import DataSourceRef
 
 from dashboards.grafana.expressions import EXPRESSIONS, Series
+from vitals import topics
 
 DATASOURCE_UID: Final = "teleward-influx"
 DATASOURCE_TYPE: Final = "influxdb"
@@ -27,6 +28,9 @@ ALERT_INTERVAL_MS: Final = 1000
 ALERT_MAX_POINTS: Final = 43200
 
 Format = Literal["time_series", "table"]
+
+CLINICAL: Final = f'"patient" !~ /^({topics.OWN}|{topics.SYNTHETIC})$/'
+"""Of patients: neither alarms about ourselves nor the test patient, who is nobody."""
 
 
 class InfluxError(Exception):

@@ -30,6 +30,9 @@ from dashboards.grafana.influxql import (
     Query,
     expression_source,
 )
+from dashboards.grafana.influxql import (
+    CLINICAL as CLINICAL_PATIENTS,
+)
 from dashboards.grafana.settings import Site
 from vitals.events import Priority
 from vitals.measurements import ALARM_EVENTS, ALARM_STATE, LEDGER, PIPELINE
@@ -45,6 +48,7 @@ CLINICAL_GROUP: Final = "teleward-patients"
 PIPELINE_GROUP: Final = "teleward-pipeline"
 EVERY_S: Final = 30
 
+_WARD: Final = f"{CLINICAL_PATIENTS} AND $timeFilter"
 _DAY_S: Final = 24 * 3600
 _NOW_S: Final = 120  # for what a message says: older than that it would be of another alarm
 
@@ -132,7 +136,7 @@ def _about_patient(
     uid: str, title: str, field: str, threshold: Any, priority: Priority, summary: str, text: str, site: Site
 ) -> _Rule:
     def newest(name: str) -> str:
-        return f'SELECT last("{name}") FROM {ALARM_STATE.source} WHERE $timeFilter GROUP BY "patient"'
+        return f'SELECT last("{name}") FROM {ALARM_STATE.source} WHERE {_WARD} GROUP BY "patient"'
 
     said = {"value": "worst_value", "limit": "worst_limit", "measure": "worst_measure", "age": "oldest_open_s"}
     queries = {"A": (newest(field), _DAY_S)} | {f"Q_{name}": (newest(of), _NOW_S) for name, of in said.items()}
