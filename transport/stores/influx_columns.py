@@ -26,17 +26,19 @@ from vitals.rules import RULES
 from vitals.signs import N_SIGNS, SECOND_NS
 
 _BITS: Final = 1 << np.arange(N_SIGNS)
+_SIGNS: Final = pa.array(SIGN_NAMES, pa.string())
 _json: Final = msgspec.json.Encoder()
 
 
 def vitals(sifted: Sifted, newest: Newest) -> Any:
     """Readings that are first of their equals."""
     rows = np.flatnonzero(sifted.fresh)
-    # A key for each patient, device and sign there is, and not for each reading.
-    code, index = np.unique(sifted.pair[rows] * N_SIGNS + sifted.sign[rows], return_inverse=True)
-    pair, sign = np.divmod(code, N_SIGNS)
-    patient, device = zip(*newest.names(pair), strict=True) if len(pair) else ((), ())
-    key = keys(m.VITALS, {"patient": patient, "device": device, "sign": [SIGN_NAMES[s] for s in sign.tolist()]})
+    pair, index = np.unique(sifted.pair[rows], return_inverse=True)
+    heads = pa.array([newest.heads[i] for i in pair.tolist()], pa.string())
+    # Tags in the order of their names, as the server keeps them: device and patient stand in the head.
+    key = pc.binary_join_element_wise(
+        pc.take(heads, pa.array(index)), pc.take(_SIGNS, pa.array(sifted.sign[rows])), ",sign="
+    )
     fields: dict[str, Any] = {
         "quality": sifted.quality[rows],
         "value": sifted.value[rows],
@@ -44,7 +46,7 @@ def vitals(sifted: Sifted, newest: Newest) -> Any:
         "seq": sifted.seq[rows],
         "received_ns": sifted.received_ns[rows],
     }
-    return lines(m.VITALS, pc.take(key, pa.array(index)), fields, sifted.time_ns[rows])
+    return lines(m.VITALS, key, fields, sifted.time_ns[rows])
 
 
 def bundles(records: Sequence[BlockRecord]) -> Iterable[Any]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from transport.stores.base import BlockRecord
 from transport.stores.influx_http import InfluxHttp, quoted
+from transport.stores.influx_lines import escaped
 from vitals.measurements import VITALS
 from vitals.reading import BoolArray, ByteArray, FloatArray, IntArray
 from vitals.signs import N_SIGNS, Sign
@@ -56,10 +57,15 @@ class Sifted:
 
 
 class Newest:
-    """The newest time in the store of each patient, device and sign."""
+    """The newest time in the store of each patient, device and sign.
+
+    Attributes:
+        heads: For each pair of a patient and a device how its lines begin, but for the sign.
+    """
 
     def __init__(self) -> None:
         """Knows nothing: `load` it before it is asked."""
+        self.heads: list[str] = []
         self._pairs = Table({"newest": (np.int64, (N_SIGNS,), _NEVER)})
 
     def load(self, http: InfluxHttp) -> None:
@@ -128,7 +134,11 @@ class Newest:
         code, index = np.unique(block.patient * len(block.devices) + block.device, return_inverse=True)
         patient, device = np.divmod(code, len(block.devices))
         names = zip(patient.tolist(), device.tolist(), strict=True)
-        return self._pairs.rows([_pair(block.patients[p], block.devices[d]) for p, d in names])[index]
+        rows = self._pairs.rows([_pair(block.patients[p], block.devices[d]) for p, d in names])
+        for pair in self._pairs.names[len(self.heads) :]:
+            patient, _, device = pair.partition(" ")
+            self.heads.append(f"{VITALS.name},device={escaped(device)},patient={escaped(patient)}")
+        return rows[index]
 
     def _ask_owners(self, place: IntArray, owner: IntArray, http: InfluxHttp) -> BoolArray:
         """Which of these stand in the store already; their owners are put into `owner`.
