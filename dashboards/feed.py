@@ -10,20 +10,33 @@ from typing import Any, Final
 import msgspec
 
 from dashboards.console import Console
-from transport.kafka import KafkaSettings, Record, TopicReader, make_producer
-from vitals import frames_codec, topics
+from dashboards.console.people import Said
+from transport.kafka import KafkaError, KafkaSettings, Record, TopicReader, make_producer
+from vitals import answers, audit, duty, frames_codec, topics
 from vitals import log as records
+from vitals.audit import Entry
+from vitals.duty import DutyError
 from vitals.events import event_decoder
 from vitals.frames_codec import FramesError
 from vitals.log import Binding, Command, Enrolment, Limit, LogError
 
 log = logging.getLogger(__name__)
 
-_READ: Final = (topics.ALARMS.name, topics.FRAMES.name, topics.HEALTH.name)
+_READ: Final = (
+    topics.ALARMS.name,
+    topics.FRAMES.name,
+    topics.HEALTH.name,
+    topics.ANSWERS.name,
+    topics.AUDIT.name,
+)
+# Of years of audit the newest are enough to search in, and of answers those that somebody may still look at.
+_BACK: Final = {(topics.AUDIT.name, 0): -20_000, (topics.ANSWERS.name, 0): -2_000}
+_NEWEST: Final = (topics.REGISTRY.name, topics.DUTY.name)
+_RETRY_S: Final = 2.0
 
 
 class CommandSender:
-    """Writes commands into the input log, at the partition of their patient."""
+    """Writes commands into the input log, at the partition of their patient, and what is for the pager to its topic."""
 
     def __init__(self, settings: KafkaSettings, partitions: int) -> None:
         """Nothing is connected before `start`."""
@@ -49,6 +62,27 @@ class CommandSender:
             headers=[(records.HEADER, kind)],
         )
 
+    async def say(self, said: Said) -> None:
+        """Write something for the pager; returns when Kafka has acknowledged it."""
+        await self._producer.send_and_wait(topics.ANSWERS.name, answers.encoder.encode(said), partition=0)
+
+    async def keep_audit(self, entries: asyncio.Queue[Entry]) -> None:
+        """Empty a queue into the audit topic, until cancelled; what Kafka does not take waits and is tried again."""
+        while True:
+            value = audit.entry_encoder.encode(await entries.get())
+            kept = await self._kept(value)
+            while not kept:
+                await asyncio.sleep(_RETRY_S)
+                kept = await self._kept(value)
+
+    async def _kept(self, value: bytes) -> bool:
+        try:
+            await self._producer.send_and_wait(topics.AUDIT.name, value, partition=0)
+        except (KafkaError, OSError, TimeoutError) as error:
+            log.warning("a fact could not be written to the audit: %s", type(error).__name__)
+            return False
+        return True
+
 
 class ConsoleFeed:
     """Reads what the console shows, from the beginning of what Kafka keeps."""
@@ -62,13 +96,13 @@ class ConsoleFeed:
 
     async def start(self) -> None:
         """Connect, and follow from now on."""
-        registry = TopicReader(self._settings, (topics.REGISTRY.name,), compacted=True)
-        events = TopicReader(self._settings, _READ)
+        registry = TopicReader(self._settings, _NEWEST, compacted=True)
+        events = TopicReader(self._settings, _READ, offsets=_BACK)
         self._readers = [registry, events]
         for reader in self._readers:
             await reader.start()
         for record in await registry.read_to_end():
-            self._registry(record)
+            self._take(record)
         self._tasks = [asyncio.create_task(self._follow(reader)) for reader in self._readers]
 
     async def stop(self) -> None:
@@ -105,8 +139,20 @@ class ConsoleFeed:
             self._console.on_frames(frames_codec.decode(value))
         elif record.topic == topics.HEALTH.name:
             self._console.on_health(msgspec.json.decode(value, type=dict[str, Any]))
+        elif record.topic == topics.ANSWERS.name:
+            self._console.on_answer(answers.decoder.decode(value))
+        elif record.topic == topics.AUDIT.name:
+            self._console.on_audit(audit.entry_decoder.decode(value))
+        elif record.topic == topics.DUTY.name:
+            self._duty(value)
         else:
             self._registry(record)
+
+    def _duty(self, value: bytes) -> None:
+        try:
+            self._console.on_board(duty.decode(value))
+        except DutyError:
+            log.exception("a duty board cannot be shown")
 
     def _registry(self, record: Record) -> None:
         if record.value is None:

@@ -145,7 +145,8 @@ account_app = typer.Typer(no_args_is_help=True, help="People who may sign in to 
 @account_app.command("add")
 def account_add(
     name: str,
-    role: Annotated[str, typer.Option(help="What they may do.")] = "viewer",
+    role: Annotated[str, typer.Option(help="viewer, clinician, lead, engineer or carer.")] = "viewer",
+    patient: Annotated[str, typer.Option(help="Whose page a carer sees; with --role carer only.")] = "",
     folder: Folder = _FOLDER,
     file: Annotated[
         Path | None, typer.Option(envvar="TELEWARD_CONSOLE_ACCOUNTS_FILE", help="The accounts; the stack's by default.")
@@ -155,7 +156,7 @@ def account_add(
     """Let somebody in; the password is said once. A running page knows them when it is started again."""
     from deploy.page_accounts import add_account
 
-    result = add_account(name, role, file or folder / "console" / "accounts.json")
+    result = add_account(name, role, file or folder / "console" / "accounts.json", patient)
     end(result, as_json=as_json, show=lambda r: print(f"{r['name']}, {r['role']}: password {r['password']}"))
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dashboards.console import ConsoleSettings
+from dashboards.console import ConsoleSettings, Role
 from deploy.clock import WardClock
 from deploy.demo_summary import closing_summary
 from deploy.paging import PagingError, PagingSettings, demo_paging
@@ -164,7 +164,7 @@ def _greet(settings: DemoSettings, cast: _Cast, ward: WardProcess, took_s: float
     say("volatile: brokers and store live in this process and forget everything when it ends")
     say("research software, not a medical device")
     if ward.console is not None:
-        password = ward.console.make_account("demo")
+        password = ward.console.make_account("demo", Role.LEAD)
         say(f"\n  page      {ward.page}")
         say("  user      demo")
         say(f"  password  {password}\n")

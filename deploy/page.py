@@ -42,7 +42,7 @@ class Page:
         """
         self._kafka, self._partitions, self._settings = kafka, partitions, settings
         self._sender = CommandSender(kafka, partitions)
-        self.console = Console(settings, StoreHistory(store), self._sender, clock)
+        self.console = Console(settings, StoreHistory(store), self._sender, clock, say=self._sender.say)
         self._feed = ConsoleFeed(kafka, self.console)
         self._exit = AsyncExitStack()
         self.address = ""
@@ -70,6 +70,8 @@ class Page:
         settings = self._settings
         self._exit.push_async_callback(self._sender.stop)
         await self._sender.start()
+        keeping = asyncio.create_task(self._sender.keep_audit(self.console.outbox), name="audit of the page")
+        self._exit.push_async_callback(_ended, keeping)
         self._exit.push_async_callback(self._feed.stop)
         await self._feed.start()
         server = _Server(
@@ -95,6 +97,11 @@ class Page:
         self.console.stop()
         server.should_exit = True
         await serving
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 class _Server(uvicorn.Server):

@@ -9,8 +9,14 @@ from dashboards.console import Account, Role, hash_password, read_accounts, writ
 from dashboards.console.accounts import NAME, AccountsError, generate_password
 
 
-def add_account(name: str, role: str, file: Path) -> dict[str, Any]:
+def add_account(name: str, role: str, file: Path, patient: str = "") -> dict[str, Any]:
     """Let somebody in; the same name again gets a new password and role.
+
+    Args:
+        name: What they sign in with.
+        role: One of `Role`.
+        file: The accounts.
+        patient: Whom a carer may see; for a carer, and for no other.
 
     Returns:
         With the password, which is kept nowhere.
@@ -24,8 +30,10 @@ def add_account(name: str, role: str, file: Path) -> dict[str, Any]:
         kind = Role(role)
     except ValueError:
         raise AccountsError(f"--role is {role!r}; it is one of {', '.join(Role)}") from None
+    if (kind is Role.CARER) != bool(patient):
+        raise AccountsError("--patient names whom a carer may see: give it with --role carer, and with no other role")
     accounts = [one for one in read_accounts(file) if one.name != name] if file.exists() else []
     password = generate_password()
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_accounts(file, [*accounts, Account(name, kind, hash_password(password))])
+    write_accounts(file, [*accounts, Account(name, kind, hash_password(password), patient)])
     return {"name": name, "role": kind.value, "password": password, "file": str(file)}

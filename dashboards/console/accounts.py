@@ -25,24 +25,29 @@ NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
 class Role(enum.StrEnum):
-    """What a person may do: see `dashboards.console.access` for the table."""
+    """What a person may do: see `dashboards.console.access` for the table, docs/console.md for the words."""
 
-    VIEWER = "viewer"
-    CLINICIAN = "clinician"
+    VIEWER = "viewer"  # looks
+    CLINICIAN = "clinician"  # looks after patients: speaks about every alarm
+    LEAD = "lead"  # as a clinician, and answers for the shift: audit, passes for carers, how people answered
+    ENGINEER = "engineer"  # keeps it running: audit and times, speaks about alarms of the equipment only
+    CARER = "carer"  # a patient or who cares for one: sees that one patient's own page and nothing else
 
 
-class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Someone who may sign in.
 
     Attributes:
         name: What they sign in with, and what stands beside everything they do.
         role: What they may do.
         password: Hashed, as `hash_password` writes it.
+        patient: Whom a carer may see; "" for everybody else.
     """
 
     name: str
     role: Role
     password: str
+    patient: str = ""
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -97,6 +102,9 @@ def read_accounts(path: Path) -> list[Account]:
             raise AccountsError(f"{path}: {account.name!r} stands in it twice")
         if not account.password.startswith("scrypt$"):
             raise AccountsError(f"{path}: the password of {account.name!r} is not hashed")
+        if (account.role is Role.CARER) != bool(account.patient):
+            why = "is a carer of nobody" if account.role is Role.CARER else "is no carer and cannot have a patient"
+            raise AccountsError(f"{path}: {account.name!r} {why}; carers, and only they, name one patient")
         seen.add(account.name)
     return accounts
 

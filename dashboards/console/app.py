@@ -10,24 +10,33 @@ All methods are for the event loop that serves `console.app`.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from fastapi import FastAPI
 
 from dashboards.console.accounts import Account, AccountBook, Role, generate_password, hash_password, read_accounts
-from dashboards.console.auth import Sessions, Throttle
+from dashboards.console.audit_book import AuditBook
+from dashboards.console.auth import Bucket, Sessions, Throttle
 from dashboards.console.health import Health
 from dashboards.console.history import History
 from dashboards.console.latency import HopTimes
+from dashboards.console.people import People, Say, fresh_id
 from dashboards.console.routes import build
 from dashboards.console.settings import ConsoleSettings
 from dashboards.console.state import ConsoleState, RegistryRecord
 from dashboards.console.streams import Streams
 from dashboards.console.views import Json, Rows, ms
+from vitals import topics
+from vitals.answers import Answer, Shown, Told
+from vitals.audit import Entry
+from vitals.duty import Board
 from vitals.events import AlarmEvent, Frames
 from vitals.log import Command
+
+_UNSENT: Final = 10_000  # facts that wait for the audit topic
 
 
 class Clock(Protocol):
@@ -58,6 +67,7 @@ class Console:
         history: What a store remembers.
         send_command: Writes a command into the input log; returns when it is acknowledged there.
         clock: Ward time.
+        say: Writes to the pager; None: this ward has none.
         now_s: The wall, for sessions.
         monotonic_s: A clock that only rises, for throttle and silence.
 
@@ -74,6 +84,7 @@ class Console:
         send_command: SendCommand,
         clock: Clock,
         *,
+        say: Say | None = None,
         now_s: Callable[[], float] = time.time,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -85,11 +96,16 @@ class Console:
         self.accounts = AccountBook(read_accounts(settings.accounts_file) if settings.accounts_file else None)
         self.sessions = Sessions(settings.secret, settings.session_s, self.accounts, now_s)
         self.throttle = Throttle(monotonic_s)
+        self.links = Bucket(monotonic_s)
+        self.people = People(say, settings.command_timeout_s)
+        self.audit = AuditBook()
+        self.outbox: asyncio.Queue[Entry] = asyncio.Queue(_UNSENT)
+        self.unrecorded = 0
         self.state = ConsoleState(settings.window_h)
         self.rows = Rows(settings.directory, settings.spark_h, settings.spark_bins)
         self.hop_times = HopTimes(clock.now_ns(), clock.speed)
         self.health = Health(settings.tick_silence_s, settings.health_silence_s, monotonic_s())
-        self.streams = Streams(settings, self.state, self.rows, self.beat, self._pushed)
+        self.streams = Streams(settings, self.state, self.rows, self.beat, self._pushed, self._greeting)
         self.app: FastAPI = build(self)
 
     def make_account(self, name: str, role: Role = Role.CLINICIAN) -> str:
@@ -115,7 +131,9 @@ class Console:
         live = self.hop_times.on_event(event.event_id, stamps, self.clock.now_ns())
         if event.command_id:
             self.streams.answer(event.by, _answer(event))
-        if event.patient in self.state.patients:
+        if event.patient == topics.OWN:
+            self.streams.own()
+        elif event.patient in self.state.patients:
             self.streams.changed([event.patient], {"id": event.event_id, "patient": event.patient} if live else None)
 
     def on_frames(self, frames: Frames) -> None:
@@ -126,7 +144,38 @@ class Console:
 
     def on_registry(self, record: RegistryRecord) -> None:
         """A binding, an enrolment or a limit was said."""
-        self.streams.changed([self.state.on_registry(record)])
+        changed = self.state.on_registry(record)
+        if changed is not None:
+            self.streams.changed([changed])
+
+    def on_board(self, board: Board) -> None:
+        """The pager says how duty stands."""
+        self.people.on_board(board, self.monotonic_s())
+        self.streams.say("duty", self._duty())
+
+    def on_answer(self, said: Answer) -> None:
+        """Something was said between page and pager: its answers and its messages for one person are taken."""
+        if isinstance(said, Told):
+            self.people.on_told(said)
+        elif isinstance(said, Shown) and self.people.on_shown(said):
+            self.streams.say("notices", self.people.notices(said.person), said.person)
+
+    def on_audit(self, entry: Entry) -> None:
+        """A fact of the audit was read."""
+        self.audit.add(entry)
+
+    def record(self, what: str, person: str = "", text: str = "", alarms: tuple[str, ...] = (), name: str = "") -> None:
+        """Write down for the audit what somebody did here; whoever hosts the page empties `outbox` into its topic.
+
+        Where nobody has emptied it for very long, what does not fit is counted, and every page says so.
+        """
+        at_ns = self.clock.now_ns()
+        made = f"console:{name or fresh_id()}:{what}"
+        entry = Entry(entry_id=made, at_ns=at_ns, part="console", what=what, person=person, alarms=alarms, text=text)
+        try:
+            self.outbox.put_nowait(entry)
+        except asyncio.QueueFull:
+            self.unrecorded += 1
 
     def on_health(self, told: Mapping[str, Any]) -> None:
         """A part speaks of itself: ``{"part", "status": "ok|slow|down", "text", "at_ns"}``.
@@ -155,7 +204,17 @@ class Console:
         """What a heartbeat tells."""
         now_ns, speed = self.clock.now_ns(), self.clock.speed
         problems = self.health.problems(self.monotonic_s(), now_ns, speed)
+        if self.unrecorded:
+            text = f"{self.unrecorded} acts of people could not be written down for the audit."
+            problems.append({"part": "audit", "status": "down", "text": text, "since": None})
         return {"now": ms(now_ns), "speed": speed, "problems": problems}
+
+    def _greeting(self) -> Json:
+        return {"duty": self._duty(), "pager": self.people.say is not None}
+
+    def _duty(self) -> Json:
+        board = self.people.board
+        return {"at": ms(board.at_ns) if board else None, "holders": self.people.holders()}
 
     def _pushed(self, event_id: str, page: str) -> None:
         self.hop_times.on_pushed(event_id, page, self.clock.now_ns())

@@ -22,6 +22,8 @@ from dashboards.console.accounts import Account, AccountBook, Role
 
 CSRF_HEADER: Final = "x-teleward"
 CSRF_VALUE: Final = "console"
+PASS: Final = "by a pass"  # noqa: S105  # a name, and no secret
+"""Stands in the place of a name where somebody came by a link to one patient's own page. No account can have it."""
 
 
 class _Payload(msgspec.Struct, forbid_unknown_fields=True):
@@ -29,6 +31,7 @@ class _Payload(msgspec.Struct, forbid_unknown_fields=True):
     ends_s: float
     session: str
     fits: str  # a digest of the account's hash: a new password ends the sessions that the old one opened
+    patient: str = ""  # of a pass: whom it shows; a pass has no account
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +43,14 @@ class Session:
         role: What they may do, as the accounts say now (not as they said at sign-in).
         id: Names the session, never a secret that opens it.
         ends_s: When it ends, seconds of the wall.
+        patient: Whom a carer may see; "" for everybody else.
     """
 
     name: str
     role: Role
     id: str
     ends_s: float
+    patient: str = ""
 
 
 class Sessions:
@@ -67,37 +72,68 @@ class Sessions:
 
     def open(self, account: Account) -> str:
         """A cookie for somebody whose password was right."""
-        payload = _Payload(account.name, self._now_s() + self._length_s, secrets.token_urlsafe(12), _digest(account))
-        body = base64.urlsafe_b64encode(msgspec.json.encode(payload)).rstrip(b"=")
-        return f"{body.decode()}.{self._sign(body)}"
+        return self._made("session", _Payload(account.name, self._ends(None), _fresh(), _digest(account)))
+
+    def open_pass(self, patient: str, length_s: float) -> str:
+        """A cookie for whoever was handed a link to one patient's own page."""
+        return self._made("session", _Payload(PASS, self._ends(length_s), _fresh(), "", patient))
+
+    def invite(self, patient: str, length_s: float) -> str:
+        """What a link to one patient's own page carries: good once, for so many seconds."""
+        return self._made("invitation", _Payload(PASS, self._ends(length_s), _fresh(), "", patient))
+
+    def accept(self, invitation: str) -> str | None:
+        """Whose page an invitation opens; None if it is forged, over, or was used before. Uses it."""
+        payload = self._taken("invitation", invitation)
+        if payload is None or not payload.patient or payload.session in self._ended:
+            return None
+        self._end(payload.session, payload.ends_s)
+        return payload.patient
 
     def read(self, cookie: str | None) -> Session | None:
         """Who a cookie speaks for; None if forged, ended, signed out, or of nobody we know any more."""
-        if not cookie or "." not in cookie or not cookie.isascii():
+        payload = self._taken("session", cookie)
+        if payload is None or payload.session in self._ended:
             return None
-        body, _, signature = cookie.partition(".")
-        if not hmac.compare_digest(self._sign(body.encode()), signature):
+        if payload.patient:
+            return Session(PASS, Role.CARER, payload.session, payload.ends_s, payload.patient)
+        account = self._accounts.get(payload.name)
+        if account is None or not hmac.compare_digest(payload.fits, _digest(account)):
+            return None
+        return Session(account.name, account.role, payload.session, payload.ends_s, account.patient)
+
+    def close(self, session: Session) -> None:
+        """Sign out: the cookie opens nothing any more, wherever it was copied to."""
+        self._end(session.id, session.ends_s)
+
+    def _end(self, name: str, ends_s: float) -> None:
+        now = self._now_s()
+        self._ended = {id_: ends for id_, ends in self._ended.items() if ends > now}
+        self._ended[name] = ends_s
+
+    def _ends(self, length_s: float | None) -> float:
+        return self._now_s() + (self._length_s if length_s is None else length_s)
+
+    def _made(self, what: str, payload: _Payload) -> str:
+        body = base64.urlsafe_b64encode(msgspec.json.encode(payload)).rstrip(b"=")
+        return f"{body.decode()}.{self._sign(what, body)}"
+
+    def _taken(self, what: str, text: str | None) -> _Payload | None:
+        """What a signed text says; None if it is not ours, not of this kind, or over."""
+        if not text or "." not in text or not text.isascii():
+            return None
+        body, _, signature = text.partition(".")
+        if not hmac.compare_digest(self._sign(what, body.encode()), signature):
             return None
         try:
             padded = body + "=" * (-len(body) % 4)
             payload = msgspec.json.decode(base64.urlsafe_b64decode(padded), type=_Payload)
         except (ValueError, msgspec.DecodeError):
             return None
-        account = self._accounts.get(payload.name)
-        if account is None or payload.ends_s <= self._now_s() or payload.session in self._ended:
-            return None
-        if not hmac.compare_digest(payload.fits, _digest(account)):
-            return None
-        return Session(account.name, account.role, payload.session, payload.ends_s)
+        return payload if payload.ends_s > self._now_s() else None
 
-    def close(self, session: Session) -> None:
-        """Sign out: the cookie opens nothing any more, wherever it was copied to."""
-        now = self._now_s()
-        self._ended = {id_: ends for id_, ends in self._ended.items() if ends > now}
-        self._ended[session.id] = session.ends_s
-
-    def _sign(self, body: bytes) -> str:
-        return hmac.new(self._secret, b"session:" + body, hashlib.sha256).hexdigest()
+    def _sign(self, what: str, body: bytes) -> str:
+        return hmac.new(self._secret, what.encode() + b":" + body, hashlib.sha256).hexdigest()
 
 
 @dataclass(slots=True)
@@ -105,6 +141,34 @@ class _Tries:
     failures: int = 0
     until_s: float = 0.0
     newest_s: float = 0.0
+
+
+class Bucket:
+    """So many tries of an address in a while, and no more: for what anybody may ask without signing in.
+
+    Args:
+        now_s: A clock that only rises, in seconds.
+        tries: That may come at once.
+        refill_s: Until one more is allowed.
+        most: Addresses kept; the oldest are forgotten first.
+    """
+
+    def __init__(self, now_s: Callable[[], float], tries: int = 20, refill_s: float = 3.0, most: int = 10_000) -> None:
+        self._now_s = now_s
+        self._tries = tries
+        self._refill_s = refill_s
+        self._most = most
+        self._full_s: dict[str, float] = {}  # when an address will have all its tries again
+
+    def wait_s(self, address: str) -> float:
+        """Takes one try; seconds until the next is allowed where there is none, 0 where it was taken."""
+        now = self._now_s()
+        full = max(now, self._full_s.pop(address, now))
+        over = full + self._refill_s - now - self._tries * self._refill_s
+        self._full_s[address] = full if over > 0 else full + self._refill_s
+        while len(self._full_s) > self._most:
+            self._full_s.pop(next(iter(self._full_s)))
+        return max(0.0, over)
 
 
 class Throttle:
@@ -172,6 +236,10 @@ def foreign(headers: Mapping[str, str]) -> str:
     if urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
         return "the request comes from another site"
     return ""
+
+
+def _fresh() -> str:
+    return secrets.token_urlsafe(12)
 
 
 def _digest(account: Account) -> str:

@@ -13,9 +13,12 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from dashboards.console.accounts import Role
 from dashboards.console.state import ConsoleState
+from dashboards.console.words import rule_of
+from vitals import topics
+from vitals.events import Kind
 from vitals.log import Action, Command
-from vitals.rules import RULES
 from vitals.signs import SECOND_NS
 
 _ID: Final = re.compile(r"[A-Za-z0-9-]{8,64}")
@@ -65,13 +68,14 @@ class Refusal:
     text: str
 
 
-def read(body: bytes, state: ConsoleState, by: str, now_ns: int) -> Command | Refusal:
+def read(body: bytes, state: ConsoleState, by: str, role: Role, now_ns: int) -> Command | Refusal:
     """The command that a page's words mean.
 
     Args:
         body: JSON as `Wish` describes it.
         state: To know the alarm.
         by: Who is signed in. Never taken from the page.
+        role: Theirs: an engineer speaks about equipment, and never about a patient.
         now_ns: Ward time.
     """
     try:
@@ -80,10 +84,12 @@ def read(body: bytes, state: ConsoleState, by: str, now_ns: int) -> Command | Re
         return Refusal(422, f"Not a command: {error}")
     if not _ID.fullmatch(wish.command_id):
         return Refusal(422, "Not a command: command_id must be 8 to 64 letters, digits or dashes")
-    view = state.patients.get(wish.patient)
+    view = state.own if wish.patient == topics.OWN else state.patients.get(wish.patient)
     alarm = view.alarms.get(wish.alarm_id) if view else None
     if alarm is None:
         return Refusal(409, "This alarm is not known here (any more). Look at the page again.")
+    if role is Role.ENGINEER and alarm.newest.kind is not Kind.TECHNICAL:
+        return Refusal(403, "An engineer speaks about alarms of the equipment only. Ask a clinician.")
     if alarm.closed:
         return Refusal(409, "This alarm has been closed meanwhile.")
     wrong = _wrong(wish, alarm.newest.rule)
@@ -113,6 +119,9 @@ def _wrong(wish: Wish, rule_id: str) -> str:
         return "The value must be a number."
     if (wish.bound is None) != (wish.direction is None):
         return "A value needs a side: above or below."
+    rule = rule_of(rule_id)
+    if wish.bound is not None and rule is not None and rule.measure is None:
+        return "This alarm is about no single measure: leave the value out. Its return to normal is what counts."
     if wish.action == "shelve":
         return _wrong_shelf(wish, rule_id)
     if wish.action == "expect":
@@ -129,7 +138,7 @@ def _wrong_shelf(wish: Wish, rule_id: str) -> str:
         return "A shelf needs a reason."
     if wish.for_s is None:
         return "A shelf needs an end."
-    rule = RULES.get(rule_id)
+    rule = rule_of(rule_id)
     if rule is not None and wish.for_s * SECOND_NS > rule.shelf_max_ns:
         return f"This alarm may be shelved for {rule.shelf_max_ns / (60 * SECOND_NS):.0f} minutes at most."
     return ""

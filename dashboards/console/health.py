@@ -33,6 +33,10 @@ class Health:
         tick_silence_s: Seconds of the wall without a tick before the page says so.
         part_silence_s: Seconds of the wall without a word of a part that has spoken before.
         started_s: When the console started, by the same clock as the times below.
+
+    Attributes:
+        audit_head: Hash of the newest line of the audit's chain, as the pager says; "" before it did.
+        test: How the test patient's newest alarm fared, hop by hop; None before it ran.
     """
 
     def __init__(self, tick_silence_s: float, part_silence_s: float, started_s: float) -> None:
@@ -42,6 +46,8 @@ class Health:
         self._tick_ns: int | None = None
         self._judged_ns = 0
         self._parts: dict[str, _Part] = {}
+        self.audit_head = ""
+        self.test: dict[str, Any] | None = None
 
     def on_frames(self, end_ns: int) -> None:
         """The ward has judged up to here."""
@@ -66,6 +72,8 @@ class Health:
         tick = told.get("tick_ns")
         if isinstance(tick, int):
             self.on_tick(tick, now_s)
+        if told.get("part") == "pager":
+            self._pager(told)
         name, status, at_ns = told.get("part"), told.get("status"), told.get("at_ns")
         if not isinstance(name, str) or status not in ("ok", "slow", "down") or not isinstance(at_ns, int):
             return False
@@ -73,6 +81,20 @@ class Health:
         since_ns = before.since_ns if before and before.status == status else at_ns
         self._parts[name] = _Part(str(status), text, since_ns, now_s - max(0.0, age_s))
         return before is None or (before.status, before.text) != (status, text)
+
+    def _pager(self, told: Mapping[str, Any]) -> None:
+        """What only the pager says: the head of the audit's chain, and how its test alarm fared."""
+        head, test = told.get("audit_head"), told.get("test")
+        self.audit_head = head if isinstance(head, str) else self.audit_head
+        if isinstance(test, dict) and isinstance(test.get("hops"), dict):
+            hops = {str(k): float(v) for k, v in test["hops"].items() if isinstance(v, int | float)}
+            at_ns = test.get("at_ns")
+            at = at_ns // 1_000_000 if isinstance(at_ns, int) else None
+            self.test = {"ok": test.get("ok") is True, "at": at, "hops": hops}
+
+    def stands(self, now_s: float) -> bool:
+        """Whether ward time stands still: nothing is judged, and nobody may be told that they are watched."""
+        return now_s - self._tick_s > self._tick_silence_s
 
     def problems(self, now_s: float, now_ns: int, speed: float = 1.0) -> list[dict[str, Any]]:
         """What does not work now, worst first; empty: everything that ever spoke still says that it works.

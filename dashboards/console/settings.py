@@ -36,6 +36,9 @@ class ConsoleSettings:
         max_streams: Streams open at once; more are refused, so that a leak cannot take the ward's memory.
         tick_silence_s: Seconds of the wall without a tick after which the page says that ward time stands still.
         health_silence_s: Seconds of the wall after which a part that has spoken before counts as silent.
+        help_line: What a patient or carer should do who feels unwell; stands on their page.
+        pass_link_s: How long a link to one patient's own page may be used.
+        pass_s: How long somebody who came by such a link stays signed in.
         command_timeout_s: How long a command may take to be written before the person is told that it was not.
         window_h: Hours of frames kept in memory for each patient: what the lines of the ward page show at most.
         spark_h: Hours that the small lines span.
@@ -57,6 +60,9 @@ class ConsoleSettings:
     max_streams: int = 200
     tick_silence_s: float = 10.0
     health_silence_s: float = 30.0
+    help_line: str = "If you feel unwell, call your care team or the emergency number. Do not wait for this page."
+    pass_link_s: float = 24 * 3600.0
+    pass_s: float = 30 * 24 * 3600.0
     command_timeout_s: float = 5.0
     window_h: float = 6.0
     spark_h: float = 4.0
@@ -78,7 +84,7 @@ class ConsoleSettings:
             raise SettingsError(f"secret has {len(self.secret)} bytes; it needs at least 16")
         if not 2 <= self.spark_bins <= 500:
             raise SettingsError(f"spark_bins is {self.spark_bins}; it must lie between 2 and 500")
-        for name in ("session_s", "heartbeat_s", "coalesce_s", "window_h", "spark_h", "command_timeout_s"):
+        for name in ("session_s", "heartbeat_s", "coalesce_s", "window_h", "spark_h", "command_timeout_s", "pass_s"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; it must be above 0")
 
@@ -104,7 +110,7 @@ def _read(name: str, text: str) -> object:
     """One setting from its text."""
     try:
         match name:
-            case "host" | "title":
+            case "host" | "title" | "help_line":
                 return text
             case "port" | "max_streams" | "spark_bins":
                 return int(text)
@@ -118,7 +124,7 @@ def _read(name: str, text: str) -> object:
                 return text.encode()
             case "session_s" | "heartbeat_s" | "silence_s" | "coalesce_s" | "tick_silence_s" | "health_silence_s":
                 return float(text)
-            case "command_timeout_s" | "window_h" | "spark_h":
+            case "command_timeout_s" | "window_h" | "spark_h" | "pass_link_s" | "pass_s":
                 return float(text)
             case _:
                 raise SettingsError(f"{PREFIX}{name.upper()} is no setting of the console")

@@ -11,18 +11,19 @@ import math
 import re
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
 from dashboards.console.alarms import AlarmView, about, fold, worst_first
+from dashboards.console.best import Best, best_of
 from dashboards.console.window import Window
+from vitals import topics
 from vitals.align import AlignSettings
 from vitals.events import SCORES, AlarmEvent, Frames, Priority
 from vitals.log import Binding, Enrolment, Limit
-from vitals.reading import BoolArray, FloatArray, IntArray
 from vitals.scores import NEWS2, NEWS2_MEASURES, Scores, missing_measures, score
-from vitals.signs import N_MEASURES, SIGNS, SOURCES, Measure, Sign
+from vitals.signs import SIGNS, Measure, Sign
 
 RegistryRecord: TypeAlias = Binding | Enrolment | Limit
 
@@ -112,16 +113,24 @@ class ConsoleState:
 
     Args:
         window_h: Hours of frames kept for each patient.
+
+    Attributes:
+        patients: By pseudonym. The test patient, who is nobody, is never among them.
+        own: Alarms about ourselves: the pager, the rota, the pipeline. No patient, and shown nowhere as one.
+        positions: Newest offset of each partition of the alarm topic.
     """
 
     def __init__(self, window_h: float = 6.0) -> None:
         self._frames_kept = max(2, int(window_h * 60))
         self.patients: dict[str, PatientView] = {}
+        self.own = PatientView(topics.OWN, Window(2))
         self.positions: dict[int, int] = {}
         self._event_ids: OrderedDict[str, None] = OrderedDict()
 
     def patient(self, name: str) -> PatientView:
-        """A patient, new where never heard of."""
+        """A patient, new where never heard of; our own alarms under their name."""
+        if name == topics.OWN:
+            return self.own
         view = self.patients.get(name)
         if view is None:
             view = self.patients[name] = PatientView(name, Window(self._frames_kept))
@@ -144,7 +153,9 @@ class ConsoleState:
         self._event_ids[event.event_id] = None
         if len(self._event_ids) > _REPEATS_KEPT:
             self._event_ids.popitem(last=False)
-        view = self.patients.get(event.patient)
+        if event.patient == topics.SYNTHETIC:
+            return False
+        view = self.own if event.patient == topics.OWN else self.patients.get(event.patient)
         name = about(event)
         alarm = fold(view.alarms.get(name) if view else None, event)
         if alarm is None:  # refused, about an alarm that is not there: the person is told, no patient is made of it
@@ -162,18 +173,22 @@ class ConsoleState:
         Returns:
             The patients whose picture changed; a frame that is not newer than a patient's newest changes nothing.
         """
-        best = _best(frames)
+        best = best_of(frames)
         views = [self.patient(name) for name in frames.patients]
         scale = np.array([view.enrolment.spo2_scale if view.enrolment else 1 for view in views], np.int64)
         scores = score(best.value, scale)
-        return [view.patient for row, view in enumerate(views) if self._take(view, frames, row, best, scores)]
+        told = [view.patient for row, view in enumerate(views) if self._take(view, frames, row, best, scores)]
+        self.patients.pop(topics.SYNTHETIC, None)
+        return [name for name in told if name != topics.SYNTHETIC]
 
-    def on_registry(self, record: RegistryRecord) -> str:
+    def on_registry(self, record: RegistryRecord) -> str | None:
         """Take what was said of a binding, an enrolment or a limit.
 
         Returns:
-            The patient whose picture changed.
+            The patient whose picture changed; None where it is nobody's.
         """
+        if not topics.clinical(record.patient):
+            return None
         view = self.patient(record.patient)
         view.version += 1
         match record:
@@ -198,7 +213,7 @@ class ConsoleState:
         shown = [p for p in self.patients.values() if p.watching != "discharged" or p.open_alarms]
         return [view.patient for view in sorted(shown, key=severity)]
 
-    def _take(self, view: PatientView, frames: Frames, row: int, best: _Best, scores: Scores) -> bool:
+    def _take(self, view: PatientView, frames: Frames, row: int, best: Best, scores: Scores) -> bool:
         bounds = (float(frames.low[row, NEWS2]), float(frames.high[row, NEWS2]))
         if not view.window.add(frames.end_ns, best.value[row], best.measured[row], bounds):
             return False
@@ -224,37 +239,6 @@ class ConsoleState:
         view.frame_end_ns = frames.end_ns
         view.version += 1
         return True
-
-
-class _Best(NamedTuple):
-    """Measures of some patients, each of shape (rows, N_MEASURES); `sign` -1 where none was ever heard."""
-
-    value: FloatArray
-    measured: BoolArray
-    age_ns: IntArray
-    sign: IntArray
-
-
-def _best(frames: Frames) -> _Best:
-    """For each measure its first source with a standing value; else the one heard last."""
-    rows = np.arange(len(frames.patients))
-    shape = (len(rows), N_MEASURES)
-    found = _Best(
-        np.full(shape, np.nan), np.zeros(shape, np.bool_), np.full(shape, -1, np.int64), np.full(shape, -1, np.int64)
-    )
-    for measure, signs in SOURCES.items():
-        columns = np.array(signs)
-        stands = ~np.isnan(frames.value[:, columns])
-        age = frames.age_ns[:, columns]
-        never = np.iinfo(np.int64).max
-        latest = np.argmin(np.where(age >= 0, age, never), axis=1)
-        chosen = columns[np.where(stands.any(axis=1), np.argmax(stands, axis=1), latest)]
-        found.value[:, measure] = frames.value[rows, chosen]
-        found.measured[:, measure] = frames.measured[rows, chosen]
-        found.age_ns[:, measure] = frames.age_ns[rows, chosen]
-        heard = (age >= 0).any(axis=1) | stands.any(axis=1)
-        found.sign[:, measure] = np.where(heard, chosen, -1)
-    return found
 
 
 class Group(enum.StrEnum):

@@ -18,7 +18,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -44,6 +44,8 @@ class _Stream:
     fresh: list[Json] = field(default_factory=list)
     sent: dict[str, Json] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
+    more: dict[str, Any] = field(default_factory=dict)
+    own: bool = False
     beat_now: bool = False
 
 
@@ -56,6 +58,7 @@ class Streams:
         rows: How it is shown.
         beat: Makes the heartbeat's content.
         on_pushed: Told when an event has been handed to a page: event id, page.
+        greeting: More that the first picture tells.
     """
 
     def __init__(
@@ -65,12 +68,14 @@ class Streams:
         rows: Rows,
         beat: Callable[[], Json],
         on_pushed: Callable[[str, str], None],
+        greeting: Callable[[], Json] = dict,
     ) -> None:
         self._settings = settings
         self._state = state
         self._rows = rows
         self._beat = beat
         self._on_pushed = on_pushed
+        self._greeting = greeting
         self._open: set[_Stream] = set()
         self._stopped = False
 
@@ -92,6 +97,19 @@ class Streams:
             if fresh:
                 stream.fresh.append(fresh)
             stream.wake.set()
+
+    def own(self) -> None:
+        """An alarm about ourselves changed."""
+        for stream in self._open:
+            stream.own = True
+            stream.wake.set()
+
+    def say(self, key: str, what: Any, person: str = "") -> None:
+        """Something for all pages, or for all pages of one person; the newest word under a key counts."""
+        for stream in self._open:
+            if not person or stream.person == person:
+                stream.more[key] = what
+                stream.wake.set()
 
     def answer(self, person: str, answer: Json) -> None:
         """A command of somebody was answered: told on all pages of that person."""
@@ -129,7 +147,7 @@ class Streams:
                 await _woken(stream.wake, beat_at + self._settings.heartbeat_s)
                 if self._stopped:
                     break
-                if stream.dirty or stream.answers or stream.fresh:
+                if stream.dirty or stream.answers or stream.fresh or stream.more or stream.own:
                     await asyncio.sleep(changed_at + self._settings.coalesce_s - time.monotonic())
                     changed_at = time.monotonic()
                     fresh, change = stream.fresh, self._change(stream)
@@ -153,7 +171,8 @@ class Streams:
         settings = self._settings
         told: Json = {"page": stream.page, "title": settings.title, "volatile": settings.volatile}
         told |= {"silence_s": settings.silence_s, "normal": normal_ranges()}
-        return told | {"patients": patients, "order": stream.order} | self._beat()
+        told |= {"patients": patients, "order": stream.order, "own": self._rows.own(self._state.own)}
+        return told | self._greeting() | self._beat()
 
     def _change(self, stream: _Stream) -> bytes:
         stream.wake.clear()
@@ -165,11 +184,14 @@ class Streams:
                 patients.append({**change, "id": name})
             stream.sent[name] = row
         told: Json = {"patients": patients} | {"answers": stream.answers, "fresh": stream.fresh}
-        told = {key: value for key, value in told.items() if value}
+        told = {key: value for key, value in told.items() if value} | stream.more
+        if stream.own:
+            told["own"] = self._rows.own(self._state.own)
         order = self._state.order()
         if order != stream.order:
             told["order"] = stream.order = order
         stream.dirty, stream.answers, stream.fresh = set(), [], []
+        stream.more, stream.own = {}, False
         return sse("change", told)
 
 

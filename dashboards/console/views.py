@@ -15,8 +15,9 @@ import numpy as np
 from dashboards.console import words
 from dashboards.console.alarms import AlarmView, Said
 from dashboards.console.state import MeasureView, PatientView, group
-from vitals.events import AlarmEvent, Evidence, ScoreEvidence
-from vitals.rules import RULES, Rule, Subject, with_limit
+from vitals.events import AlarmEvent, Evidence, ScoreEvidence, Why
+from vitals.rule import Rule, Subject, with_limit
+from vitals.rules import RULES
 from vitals.scores import NEWS2_ROWS, NEWS2_SPO2
 from vitals.signs import HOUR_NS, MEASURE_OF, SECOND_NS, SIGNS, Measure
 
@@ -44,6 +45,10 @@ class Rows:
         self._bins = spark_bins
         self._kept: dict[str, tuple[int, Json]] = {}
 
+    def place(self, patient: str) -> str:
+        """What staff call a patient's place; "" where the directory has none."""
+        return self._directory.get(patient, "")
+
     def row(self, view: PatientView) -> Json:
         """A patient's row on the ward page. Treat it as frozen: it is kept and given again."""
         kept = self._kept.get(view.patient)
@@ -64,6 +69,10 @@ class Rows:
         }
         self._kept[view.patient] = (view.version, row)
         return row
+
+    def own(self, view: PatientView) -> list[Json]:
+        """Open alarms about ourselves, worst first."""
+        return [brief(alarm) for alarm in view.open_alarms]
 
     def _spark(self, view: PatientView) -> Json:
         """Small lines: ``first`` is the number of the first bin, so that a change sends the newest ones only."""
@@ -101,13 +110,13 @@ def normal_ranges() -> dict[str, tuple[float, float]]:
 
 def brief(alarm: AlarmView) -> Json:
     """An alarm on the ward page."""
-    newest, why = alarm.newest, alarm.why
+    newest, why, rule = alarm.newest, alarm.why, words.rule_of(alarm.newest.rule)
     return {
         "id": newest.alarm_id,
         "n": alarm.seen,
         "rule": newest.rule,
         # A task asks for an observation and never calls anybody.
-        "task": not RULES[newest.rule].pages if newest.rule in RULES else False,
+        "task": rule is not None and not rule.pages,
         "title": words.rule_title(newest.rule, newest.level),
         "means": words.rule_words(newest.rule),
         "cause": words.cause(why.cause),
@@ -134,7 +143,7 @@ def full(alarm: AlarmView, hops: Mapping[str, list[Json]]) -> Json:
         alarm: The alarm.
         hops: By event id, as `HopTimes.of` gives them.
     """
-    rule = RULES.get(alarm.newest.rule)
+    rule = words.rule_of(alarm.newest.rule)
     return brief(alarm) | {
         "story": [step(event, hops.get(event.event_id, [])) for event in alarm.events],
         "why": step(alarm.why, hops.get(alarm.why.event_id, [])),
@@ -157,7 +166,7 @@ def step(event: AlarmEvent, hops: list[Json]) -> Json:
         "note": event.state.get("note", ""),
         "delayed": event.delayed,
         "device": event.device,
-        "evidence": [_evidence(piece) for piece in event.evidence],
+        "evidence": [_evidence(piece, event.at_ns) for piece in event.evidence],
         "score": _score(event.score) if event.score else None,
         "hops": hops,
     }
@@ -242,7 +251,7 @@ def _said(said: Said | None) -> Json | None:
     return told | {"bound": said.bound, "direction": said.direction}
 
 
-def _evidence(piece: Evidence) -> Json:
+def _evidence(piece: Evidence, at_ns: int) -> Json:
     sign = next((s for s in SIGNS if s.column == piece.sign), None)
     return {
         "label": SIGNS[sign].label if sign is not None else piece.sign,
@@ -250,6 +259,8 @@ def _evidence(piece: Evidence) -> Json:
         "text": words.reading(piece.sign, piece.value),
         "limit": words.reading(piece.sign, piece.limit) if piece.limit is not None else "",
         "at": ms(piece.time_ns),
+        # How old it was when it was judged: a value of an hour ago is another reason than one of now.
+        "age": max(0, at_ns - piece.time_ns) // 1_000_000,
         "device": piece.device,
     }
 
@@ -262,6 +273,29 @@ def _score(score: ScoreEvidence) -> Json:
         "high": round(score.high, 3),
         "missing": words.measures_in_words(score.missing),
         "parts": [{"label": words.measures_in_words((name,))[0], "points": round(points, 3)} for name, points in parts],
+        "version": score.version,
+        "why": _why(score.why) if score.why else None,
+    }
+
+
+def _why(why: Why) -> Json:
+    """The explanation of a learned score; its words are shown as they are."""
+    return {
+        "summary": words.cause(why.summary),
+        "threshold": why.threshold,
+        "contributions": [
+            {
+                "what": one.what,
+                "log_odds": round(one.log_odds, 3),
+                "direction": one.direction,
+                "words": words.cause(one.words),
+                "age": None if one.age_s is None else one.age_s * 1000,
+            }
+            for one in why.contributions
+        ],
+        "clears": [words.cause(one.words) for one in why.clears],
+        "published": [{"name": words.score_name(b.name), "low": b.low, "high": b.high} for b in why.published],
+        "trust": words.cause(why.trust),
     }
 
 

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 import msgspec
 from fastapi import HTTPException, Request, Response
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dashboards.console.auth import Session
+
+T = TypeVar("T")
+
 COOKIE: Final = "teleward_session"
+LONGEST_MS: Final = 86_400_000.0
 _BODY_MOST: Final = 64 * 1024
 
 # Nothing from elsewhere, nothing inline: what an attacker manages to write into the page stays text.
 _CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "manifest-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS: Final[dict[str, str]] = {
     "content-security-policy": _CSP,
@@ -69,6 +76,55 @@ async def body(request: Request) -> bytes:
         if len(data) > _BODY_MOST:
             raise HTTPException(413, "too large")
     return bytes(data)
+
+
+async def told(request: Request, kind: type[T], otherwise: str = "") -> T:
+    """The body of a small request, as what it must be.
+
+    Raises:
+        HTTPException: 413 where it is not small, 422 where it is something else (`otherwise` in place of the words).
+    """
+    data = await body(request)
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise HTTPException(422, otherwise or f"Not what is taken here: {error}") from error
+
+
+def takes(kind: type) -> dict[str, Any]:
+    """What a route takes, for its description."""
+    schema = msgspec.json.schema(kind)
+    plain = _plain(schema, schema.get("$defs", {}))
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": plain}}}}
+
+
+def _plain(schema: Any, named: dict[str, Any]) -> Any:
+    """A schema that refers to nothing."""
+    if isinstance(schema, list):
+        return [_plain(part, named) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _plain(named[schema["$ref"].rpartition("/")[2]], named)
+    return {key: _plain(part, named) for key, part in schema.items() if key != "$defs"}
+
+
+def session(request: Request) -> Session:
+    """Who is asking; the guard has seen to it that there is somebody."""
+    held = request.state.session
+    assert isinstance(held, Session), f"{request.url.path} is public in the table"  # noqa: S101  # a bug of ours
+    return held
+
+
+def worker(static: Path) -> bytes:
+    """The service worker, with the names of the shell's files and a version that changes with any of them."""
+    files = sorted(p for p in static.rglob("*") if p.is_file() and p.suffix in {".js", ".css", ".svg", ".png"})
+    digest = hashlib.sha256(b"".join(p.read_bytes() for p in files)).hexdigest()[:16]
+    names = [f"/static/{p.relative_to(static).as_posix()}" for p in files if p.name != "sw.js"]
+    made = (static / "sw.js").read_text("utf-8")
+    return (
+        made.replace('"{version}"', f'"{digest}"').replace('["{files}"]', msgspec.json.encode(names).decode()).encode()
+    )
 
 
 def answer(content: Any, status: int = 200, headers: Iterable[tuple[str, str]] = ()) -> Response:

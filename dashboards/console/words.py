@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from vitals import own_rules
 from vitals.events import AlarmEvent
 from vitals.rules import MEASURE_SLUGS, RULES, Rule, Subject
 from vitals.signs import BY_COLUMN, MEASURE_OF, SIGNS, SOURCES, Consciousness, Measure, Sign
@@ -32,6 +33,19 @@ _TITLES: Final[dict[str, str]] = {
     "device-clock": "Device clock wrong",
     "model-late": "Risk score late",
     "no-device": "No device",
+    own_rules.GATEWAY: "Many devices silent",
+    own_rules.CHANNEL: "A person cannot be reached",
+    own_rules.UNPROVEN: "Test page not answered",
+    own_rules.GAP: "Nobody on call",
+    own_rules.NO_CHANNEL: "On call without a channel",
+    own_rules.CALENDAR: "Rota cannot be read",
+    own_rules.HAND_OVER: "Pager not taken over",
+    own_rules.AUDIT: "Alarm without a next step",
+    own_rules.BLIND: "Pager is blind",
+    own_rules.PIPELINE: "Ward time stands still",
+    own_rules.AWAY: "Pager was away",
+    own_rules.CHAIN: "Audit is not kept",
+    own_rules.TEST: "Test alarm failed",
 }
 _SCORE_WORDS: Final[dict[str, str]] = {"news2": "NEWS2", "mews": "MEWS", "qsofa": "qSOFA", "sirs": "SIRS"}
 
@@ -50,6 +64,11 @@ _HAPPENED: Final[dict[str, str]] = {
     "closed": "Closed",
     "command_refused": "Command refused",
 }
+
+
+def rule_of(rule_id: str) -> Rule | None:
+    """A rule of the ward, or of the alarms about ourselves; None where this version knows none of that name."""
+    return RULES.get(rule_id) or own_rules.RULES.get(rule_id)
 
 
 def unit(sign: Sign) -> str:
@@ -106,7 +125,7 @@ def rule_title(rule_id: str, level: int = 1) -> str:
     """A rule in a few words: ``SpO₂ low``, ``NEWS2 7 or more``."""
     if rule_id in _TITLES:
         return _TITLES[rule_id]
-    rule = RULES.get(rule_id)
+    rule = rule_of(rule_id)
     if rule is None:
         return rule_id.replace("-", " ")
     if rule_id.startswith("missed-"):
@@ -143,5 +162,5 @@ def cause(text: str) -> str:
 
 def rule_words(rule_id: str) -> str:
     """What a rule means, as its table says; "" for a rule this version does not know."""
-    rule = RULES.get(rule_id)
+    rule = rule_of(rule_id)
     return rule.words if rule else ""

@@ -14,6 +14,7 @@ const WORDS = {
   acknowledge: { title: "Acknowledge", button: "Acknowledge", done: "Acknowledged" },
   shelve: { title: "Shelve", button: "Shelve", done: "Shelved" },
   expect: { title: "Expect improvement", button: "Expect", done: "Noted what is expected" },
+  unshelve: { title: "Take the shelf back", button: "Take the shelf back", done: "The shelf is taken back" },
   resolve: { title: "Resolve", button: "Resolve and close", done: "Resolved" },
 };
 const SHELF_S = [900, 1800, 3600, 7200, 14400, 43200];
@@ -43,11 +44,12 @@ export function openCommand(action, patient, alarm) {
   const submit = h("button", { type: "submit", class: "primary" }, words.button);
   const cancel = h("button", { type: "button" }, "Cancel");
   const row = ward.patients.get(patient);
+  const whose = row ? who(row) : alarm.place || (patient === "teleward" ? "About ourselves" : patient);
   const form = h(
     "form",
     { novalidate: true },
     h("h2", { id: "dialog-title" }, `${words.title}: ${alarm.title}`),
-    h("p", { class: "dialog-about" }, badge(alarm.priority), ` ${row ? who(row) : patient} · ${alarm.cause}`),
+    h("p", { class: "dialog-about" }, badge(alarm.priority), ` ${whose} · ${alarm.cause}`),
     ...fields.nodes,
     status,
     h("div", { class: "dialog-buttons" }, h("span", { class: "note" }, `As ${ward.me.name}`), cancel, submit),
@@ -141,15 +143,21 @@ const FIELDS = {
   expect(alarm) {
     const reason = reasonField("What was done", ["Gave oxygen", "Gave fluids", "Gave medication", "Changed position", "Changed the sensor"]);
     const bound = alarm.may?.measure ? boundField("Expect", alarm, true) : null;
-    const within = choices("Within", "within", WITHIN_S.filter((s) => s <= (alarm.may?.expect_max_s ?? 1800)).map((s) => [s, lastingFine(s * 1000)]), 1);
+    const most = alarm.may?.expect_max_s ?? 1800;
+    const within = choices("Within", "within", WITHIN_S.filter((s) => s <= most).map((s) => [s, lastingFine(s * 1000)]), 1);
     return {
-      nodes: [h("p", { class: "note" }, "Closes if it gets better in time, and is raised again if it does not."), reason.node, bound?.node, within.node],
+      nodes: [h("p", { class: "note" }, bound ? "Closes if it gets better in time, and is raised again if it does not." : "What is expected is the return to normal: it closes if that comes in time, and is raised again if it does not."), reason.node, bound?.node, within.node],
       read() {
         if (!reason.value()) return reason.missing("Say what was done.");
         const value = bound?.value() ?? {};
         return typeof value === "string" ? value : { reason: reason.value(), within_s: Number(within.value()), ...value };
       },
     };
+  },
+
+  unshelve() {
+    const text = h("p", { class: "note" }, "It calls again at once, unless somebody has acknowledged it.");
+    return { nodes: [text], read: () => ({}) };
   },
 
   resolve() {

@@ -1,9 +1,16 @@
 // The page: which part of it is shown, the bar on top, and what is said aloud.
 
 import { h, setText } from "./dom.js";
+import { AlarmsPage } from "./alarms.js";
+import { AuditPage } from "./audit.js";
+import { BurdenPage } from "./burden.js";
 import { clock } from "./format.js";
 import { badge, WORDS } from "./icons.js";
 import { LatencyPage } from "./latency.js";
+import { startNotices } from "./notices.js";
+import { RotaPage } from "./rota.js";
+import { ShiftPage } from "./shift.js";
+import { startSound } from "./sound.js";
 import { get, post } from "./net.js";
 import { PatientPage } from "./patient.js";
 import { sayNow, sayPolitely, toast } from "./say.js";
@@ -15,12 +22,14 @@ import { summary, WardPage } from "./ward.js";
 
 const main = document.getElementById("main");
 const nodes = Object.fromEntries(["summary", "live", "clock", "speed", "problems", "me", "volatile", "volatile-why"].map((id) => [id, document.getElementById(id)]));
+const PAGES = { alarms: AlarmsPage, shift: ShiftPage, rota: RotaPage, burden: BurdenPage, audit: AuditPage, latency: LatencyPage };
 let page = null;
 
 function pageFor(path) {
   const patient = /^\/patient\/([^/]+)$/.exec(path);
   if (patient) return [new PatientPage(decodeURIComponent(patient[1])), "ward"];
-  if (path === "/latency") return [new LatencyPage(), "latency"];
+  const other = PAGES[path.slice(1)];
+  if (other) return [new other(), path.slice(1)];
   return [new WardPage(), "ward"];
 }
 
@@ -37,7 +46,7 @@ function show() {
 }
 
 function go(path) {
-  if (path !== location.pathname) history.pushState(null, "", path);
+  if (path !== location.pathname + location.search) history.pushState(null, "", path);
   show();
   scrollTo(0, 0);
   // Whoever uses the keyboard or a screen reader goes on from the new page's heading.
@@ -52,11 +61,19 @@ function frame() {
     node.append(h("span", { class: "vh" }, ` alarms of ${WORDS[priority].toLowerCase()} priority that nobody attends to`));
     return node;
   });
-  nodes.summary.replaceChildren(h("span", { class: "counts" }, ...badges), h("span", {}, words.join(" · ")));
+  nodes.summary.replaceChildren(h("span", { class: "counts" }, ...badges), h("span", {}, words.join(" · ")), pager());
   nodes.volatile.hidden = nodes["volatile-why"].hidden = !ward.volatile;
   const urgent = counts.high + counts.medium;
   const title = `${page.title()} – Teleward`;
   document.title = isLive() ? (urgent ? `(${urgent}) ${title}` : title) : `NOT LIVE – ${title}`;
+}
+
+/** Who is called now. */
+function pager() {
+  const first = ward.duty.holders[0];
+  if (!first) return null;
+  const names = first.people.map((name) => (name === ward.me.name ? "you" : name)).join(", ") || "nobody";
+  return h("a", { class: "pager-now", href: "/shift", "data-link": true }, `On call: ${names}`);
 }
 
 function problems() {
@@ -96,6 +113,8 @@ told.addEventListener("picture", () => {
   if (!page) show();
   state("live", "Live");
 });
+told.addEventListener("duty", frame);
+told.addEventListener("own", frame);
 told.addEventListener("lost", () => state("lost", "Not live"));
 told.addEventListener("found", () => { state("live", "Live"); sayNow("The page is live again."); });
 told.addEventListener("beat", beat);
@@ -113,7 +132,7 @@ document.addEventListener("click", (event) => {
   const link = event.target.closest?.("a[data-link]");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
   event.preventDefault();
-  go(link.pathname);
+  go(link.pathname + link.search);
 });
 addEventListener("popstate", show);
 document.getElementById("sign-out").addEventListener("click", async () => {
@@ -127,5 +146,10 @@ document.getElementById("sign-out").addEventListener("click", async () => {
 
 ward.me = await get("/api/me");
 nodes.me.replaceChildren(h("b", {}, ward.me.name), ` ${ward.me.role}`);
+for (const link of document.querySelectorAll("[data-may]")) link.hidden = !ward.me[link.dataset.may];
+startSound();
+startNotices();
+// Only where the browser trusts the connection (TLS, or this machine) can the page be installed.
+navigator.serviceWorker?.register("/sw.js").catch(() => {});
 setInterval(tickClock, 250);
 start();

@@ -2,7 +2,7 @@
 
 /** Somebody has to sign in (again); comes back to this page afterwards. */
 export function signInAgain() {
-  location.assign(`/sign-in?next=${encodeURIComponent(location.pathname)}`);
+  location.assign(`/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`);
 }
 
 /** What the server said no to; `message` is for people. */

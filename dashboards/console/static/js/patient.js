@@ -3,7 +3,7 @@
 import { arrange, h, setText } from "./dom.js";
 import { at, clock } from "./format.js";
 import { labelOf, SHOWN, shortOf } from "./measures.js";
-import { get } from "./net.js";
+import { get, post } from "./net.js";
 import { Cell, newsOf } from "./row.js";
 import { told, ward, who } from "./store.js";
 import { AlarmCard } from "./story.js";
@@ -15,6 +15,7 @@ const SOON_MS = 250;
 export class PatientPage {
   constructor(id) {
     this.id = id;
+    this.wanted = new URLSearchParams(location.search).get("alarm");
     this.cards = new Map();
     this.heading = h("h1", { tabindex: "-1" }, id);
     this.pseudonym = h("span", { class: "pseudonym" });
@@ -49,6 +50,7 @@ export class PatientPage {
       h("nav", { class: "back", "aria-label": "Back" }, h("a", { href: "/", "data-link": true }, "← Ward")),
       h("header", { class: "patient-head" }, h("div", { class: "patient-who" }, h("div", { class: "who-line" }, this.heading, this.pseudonym), this.facts), this.news),
       this.warning,
+      this.passes(),
       h("section", { "aria-label": "Newest values" }, now),
       h(
         "div",
@@ -57,6 +59,22 @@ export class PatientPage {
         this.trends.element,
       ),
     );
+  }
+
+  /** A link for the patient or carer, where somebody may make one. */
+  passes() {
+    if (!ward.me.may_pass) return null;
+    const said = h("p", { class: "note", role: "status" });
+    const make = h("button", { type: "button", class: "quiet", onclick: async () => {
+      try {
+        const { path, for_s: seconds } = await post("/api/passes", { patient: this.id });
+        const link = h("input", { class: "pass-link", readonly: true, value: location.origin + path, "aria-label": "Link for the patient or carer", onclick: (event) => event.target.select() });
+        said.replaceChildren(`Works once, within ${Math.round(seconds / 3600)} hours, and shows this patient's own page only. Hand it to nobody else.`, link);
+      } catch (error) {
+        setText(said, error.message);
+      }
+    } }, "Make a link for the patient or carer");
+    return h("details", { class: "pass-box" }, h("summary", {}, "Page for the patient or carer"), make, said);
   }
 
   title() {
@@ -161,6 +179,18 @@ export class PatientPage {
     this.none.hidden = this.open.children.length > 0;
     this.closedBox.hidden = this.closed.children.length === 0;
     this.trends.setAlarms(answer.spans);
+    this.showWanted();
+  }
+
+  /** Came by a link to one alarm: that one is brought into sight, once. */
+  showWanted() {
+    const card = this.cards.get(this.wanted);
+    this.wanted = null;
+    if (!card) return;
+    if (card.alarm.closed) this.closedBox.open = true;
+    card.story.open = true;
+    card.element.scrollIntoView({ block: "start" });
+    card.element.focus({ preventScroll: true });
   }
 
   live(isLive) {

@@ -5,10 +5,10 @@ import { get, post } from "./net.js";
 const form = document.getElementById("form");
 const wrong = document.getElementById("wrong");
 
-function onwards() {
-  const next = new URLSearchParams(location.search).get("next") ?? "/";
+function onwards(home) {
+  const next = new URLSearchParams(location.search).get("next") ?? home;
   // Only to a path of our own: "//elsewhere" is another site.
-  location.replace(/^\/(?![/\\])/.test(next) ? next : "/");
+  location.replace(/^\/(?![/\\])/.test(next) ? next : home);
 }
 
 form.addEventListener("submit", async (event) => {
@@ -24,8 +24,8 @@ form.addEventListener("submit", async (event) => {
   }
   button.disabled = true;
   try {
-    await post("/api/sign-in", { name, password });
-    onwards();
+    const { home } = await post("/api/sign-in", { name, password });
+    onwards(home);
   } catch (error) {
     wrong.textContent = error.message;
     button.disabled = false;
@@ -35,4 +35,4 @@ form.addEventListener("submit", async (event) => {
 
 document.getElementById("name").focus();
 // Led here by a link from elsewhere, the browser kept the strict cookie back: from our own page it sends it.
-get("/api/session").then(({ signed_in: already }) => { if (already) onwards(); }, () => {});
+get("/api/session").then(({ signed_in: already, home }) => { if (already) onwards(home); }, () => {});

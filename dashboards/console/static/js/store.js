@@ -8,6 +8,9 @@ export const ward = {
   volatile: false,
   page: "",
   problems: [],
+  own: [],
+  duty: { at: null, holders: [] },
+  notices: [],
   me: { name: "", role: "", may_command: false },
 };
 
@@ -25,6 +28,8 @@ export function onPicture(picture) {
   ward.title = picture.title;
   ward.volatile = picture.volatile;
   ward.page = picture.page;
+  ward.own = picture.own ?? [];
+  ward.duty = picture.duty ?? { at: null, holders: [] };
   tell("picture", null);
 }
 
@@ -41,8 +46,14 @@ export function onChange(change) {
     changed.add(part.id);
   }
   if (change.order) ward.order = change.order;
+  if (change.own) ward.own = change.own;
+  if (change.duty) ward.duty = change.duty;
+  if (change.notices) ward.notices = change.notices;
   tell("change", { changed, reordered: Boolean(change.order), fresh: change.fresh ?? [] });
   for (const alarm of news) tell("alarm", alarm);
+  if (change.own) tell("own", null);
+  if (change.duty) tell("duty", null);
+  if (change.notices) tell("notices", null);
   for (const answer of change.answers ?? []) tell("answer", answer);
 }
 

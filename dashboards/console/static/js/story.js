@@ -4,6 +4,7 @@ import { h, setText } from "./dom.js";
 import { at, clock, hop } from "./format.js";
 import { badge } from "./icons.js";
 import { openCommand } from "./commands.js";
+import { explained } from "./why.js";
 import { hopName } from "./latency.js";
 import { stateOf } from "./row.js";
 import { ward } from "./store.js";
@@ -12,13 +13,15 @@ import { wardNow } from "./time.js";
 
 const ACTIONS = [
   ["acknowledge", "Acknowledge"],
+  ["unshelve", "Take the shelf back"],
   ["shelve", "Shelve …"],
   ["expect", "Expect …"],
   ["resolve", "Resolve …"],
 ];
 
 export class AlarmCard {
-  constructor(patient, alarm, unfolded) {
+  /** `where` is the link to the patient, where the card does not stand on the patient's own page. */
+  constructor(patient, alarm, unfolded, where = null) {
     this.patient = patient;
     this.badge = h("span", {});
     this.title = h("h3", {});
@@ -33,8 +36,8 @@ export class AlarmCard {
     this.hopBox = h("details", {}, h("summary", {}, "How long each hop took"), this.hops);
     this.element = h(
       "article",
-      { class: "card", data: { alarm: alarm.id } },
-      h("header", { class: "card-head" }, this.badge, this.title, this.state),
+      { class: "card", data: { alarm: alarm.id }, tabindex: "-1" },
+      h("header", { class: "card-head" }, this.badge, where, this.title, this.state),
       this.body,
       this.actions,
       this.story,
@@ -65,13 +68,16 @@ export class AlarmCard {
 
   live(live) {
     const { alarm } = this;
-    this.actions.hidden = alarm.closed || !ward.me.may_command;
+    const mine = ward.me.may_command && (!ward.me.equipment_only || alarm.kind === "technical");
+    this.actions.hidden = alarm.closed || !mine;
     for (const button of this.buttons) {
       const { action } = button.dataset;
       const barred = alarm.may?.[action] === false;
       button.disabled = !live || barred;
       button.title = barred && action === "shelve" ? alarm.may.why_not : "";
       if (action === "acknowledge") button.hidden = Boolean(alarm.acknowledged);
+      if (action === "unshelve") button.hidden = !alarm.shelf;
+      if (action === "shelve") button.hidden = Boolean(alarm.shelf);
     }
   }
 
@@ -105,31 +111,9 @@ function why(alarm, now) {
   if (alarm.means && !alarm.means.startsWith(step.cause)) nodes.push(h("p", { class: "note" }, alarm.means));
   if (alarm.unobserved) nodes.push(h("p", { class: "card-unobserved" }, `Cannot be observed since ${at(alarm.unobserved, now)}. It stays open: silence is no recovery.`));
   if (step.delayed) nodes.push(h("p", { class: "note" }, "Its readings were sent in time and received late."));
-  if (step.score) nodes.push(scoreOf(step.score));
-  if (step.evidence.length) nodes.push(h("ul", { class: "evidence" }, ...step.evidence.map((piece) => evidenceOf(piece))));
+  nodes.push(...explained(step));
   nodes.push(...said(alarm, now));
   return nodes;
-}
-
-function scoreOf({ name, low, high, parts, missing }) {
-  const total = low === high ? String(low) : `${low} to ${high}`;
-  return h(
-    "div",
-    { class: "score" },
-    h("p", {}, h("b", {}, `${name} ${total}`)),
-    h("ul", { class: "parts" }, ...parts.map(({ label, points }) => h("li", { data: { points: Math.round(points) } }, `${label} ${points}`))),
-    missing.length ? h("p", { class: "note" }, `Missing: ${missing.join(", ")}`) : null,
-  );
-}
-
-function evidenceOf({ label, text, limit, at: time, device }) {
-  return h(
-    "li",
-    {},
-    h("b", {}, `${label} ${text}`),
-    limit ? ` (limit ${limit})` : "",
-    h("span", { class: "note" }, ` at ${clock(time)}${device ? `, from ${device}` : ""}`),
-  );
 }
 
 function said({ acknowledged, shelf, expecting }, now) {

@@ -2,6 +2,7 @@
 
 import { arrange, h, setAttribute, setText } from "./dom.js";
 import { count } from "./format.js";
+import { badge } from "./icons.js";
 import { MEASURES, SHOWN } from "./measures.js";
 import { Row } from "./row.js";
 import { told, ward } from "./store.js";
@@ -23,12 +24,14 @@ export class WardPage {
     this.lists = new Map();
     this.pointed = 0;
     const sections = GROUPS.map((group) => this.section(group));
-    this.element = h("div", { class: "ward" }, h("h1", { class: "vh", tabindex: "-1" }, "Ward"), ...sections);
+    this.own = h("div", { class: "own-list", role: "region", "aria-label": "Alarms about ourselves" });
+    this.element = h("div", { class: "ward" }, h("h1", { class: "vh", tabindex: "-1" }, "Ward"), this.own, ...sections);
     this.element.addEventListener("pointermove", () => { this.pointed = performance.now(); });
     this.listening = new AbortController();
     const options = { signal: this.listening.signal };
     told.addEventListener("picture", () => this.all(), options);
     told.addEventListener("change", (event) => this.some(event.detail), options);
+    told.addEventListener("own", () => this.showOwn(), options);
     this.timer = setInterval(() => this.tick(), 1000);
     this.all();
   }
@@ -56,7 +59,15 @@ export class WardPage {
     return section;
   }
 
+  /** Trouble of our own that calls somebody: a pager that is blind matters to every patient. */
+  showOwn() {
+    const pressing = ward.own.filter(({ priority }) => priority !== "low");
+    this.own.hidden = pressing.length === 0;
+    this.own.replaceChildren(...pressing.map((alarm) => h("a", { class: "own-row", href: "/alarms", "data-link": true }, badge(alarm.priority, alarm.attended), h("b", {}, alarm.title), h("span", { class: "alarm-cause" }, alarm.cause))));
+  }
+
   all() {
+    this.showOwn();
     for (const id of this.rows.keys()) if (!ward.patients.has(id)) this.rows.delete(id);
     for (const row of ward.patients.values()) this.row(row);
     this.place();
@@ -113,7 +124,7 @@ export class WardPage {
 /** The ward in one line, for the bar on top. */
 export function summary() {
   const rows = ward.order.map((id) => ward.patients.get(id)).filter(Boolean);
-  const waiting = rows.flatMap((row) => row.alarms).filter((alarm) => !alarm.attended && !alarm.task);
+  const waiting = [...rows.flatMap((row) => row.alarms), ...ward.own].filter((alarm) => !alarm.attended && !alarm.task);
   const counts = { high: 0, medium: 0, low: 0 };
   for (const alarm of waiting) counts[alarm.priority] += 1;
   const unobserved = rows.filter((row) => row.alarms.some((alarm) => alarm.unobserved)).length;
