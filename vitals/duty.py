@@ -50,7 +50,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     to_ns: int
 
 
-class Holder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Holder(msgspec.Struct, frozen=True, kw_only=True):
     """Who is paged now for a line.
 
     Attributes:
@@ -68,7 +68,7 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     why: str = ""
 
 
-class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Member(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody who can be paged.
 
     Attributes:
@@ -119,7 +119,7 @@ class Receipt(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True):
     """A message to a person, and its receipts in order.
 
     Attributes:

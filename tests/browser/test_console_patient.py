@@ -33,7 +33,11 @@ def test_from_the_ward_to_a_patient_and_back(page):
 def test_the_alarm_says_why_and_what_happened(page):
     page.enter(path="/patient/p-07")
     card = page.find(".card", "NEWS2 7 or more")
-    assert "respiration 2" in card.text
+    points = {
+        tr.text.split(" – ")[0]: tr.text.rsplit("+", 1)[-1]
+        for tr in card.find_elements(By.CSS_SELECTOR, ".why-table tbody tr")
+    }
+    assert points["respiration"] == "2"
     assert [step.text for step in card.find_elements(By.CSS_SELECTOR, ".steps b")] == [
         "Got worse",
         "Acknowledgement ran out",

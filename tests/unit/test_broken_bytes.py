@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dashboards.console.accounts import AccountsError, read_accounts
+from dashboards.console.accounts import AccountsError, Role, read_accounts
 from dashboards.console.commands import Refusal, read
 from dashboards.console.state import ConsoleState
 from vitals import duty, quarantine
@@ -18,7 +18,7 @@ BAD_LEDGER = b"\x81\xa7version\xa2\xff\xfe"
 
 @pytest.mark.parametrize("data", [b"", b"\x00", b"{", BAD_TEXT, b"[" * 100_000])
 def test_a_command_that_is_none_is_refused_in_words(data):
-    said = read(data, ConsoleState(), "imre", 0)
+    said = read(data, ConsoleState(), "imre", Role.CLINICIAN, 0)
     assert isinstance(said, Refusal)
     assert said.status == 422
 

@@ -37,6 +37,9 @@ class Ward:
         self.console = Console(ConsoleSettings(**settings), history or NoHistory(), self.send, Clock())
         self.console.accounts.add(Account("vera", Role.VIEWER, HASHED))
         self.console.accounts.add(Account("imre", Role.CLINICIAN, HASHED))
+        self.console.accounts.add(Account("lena", Role.LEAD, HASHED))
+        self.console.accounts.add(Account("enzo", Role.ENGINEER, HASHED))
+        self.console.accounts.add(Account("cora", Role.CARER, HASHED, "p-1"))
         alarms = Alarms()
         self.alarm = alarms.raised("p-1", "temp-high", 1)
         self.console.on_alarm(self.alarm, {"scored": at(9), "emitted": at(10)}, (0, 0))
@@ -70,7 +73,7 @@ async def ask(client, endpoint, **more):
     method, path = endpoint
     if endpoint == ("GET", "/events"):
         return await asked_stream(client)
-    return await client.request(method, path.replace("{patient}", "p-1"), headers=OURS, **more)
+    return await client.request(method, path.replace("{patient}", "p-1").replace("{token}", "x"), headers=OURS, **more)
 
 
 async def asked_stream(client):
@@ -87,7 +90,7 @@ async def asked_stream(client):
 
 
 @pytest.mark.parametrize("endpoint", sorted(ACCESS), ids=" ".join)
-@pytest.mark.parametrize("name", [None, "vera", "imre"])
+@pytest.mark.parametrize("name", [None, "vera", "imre", "lena", "enzo", "cora"])
 async def test_every_endpoint_lets_in_whom_the_table_says(ward, endpoint, name):
     role = ward.console.accounts.get(name).role if name else None
     async with ward.client(name) as client:
@@ -107,6 +110,51 @@ async def test_nothing_changes_on_the_word_of_another_site(ward, endpoint, heade
         answer = await client.post(endpoint[1], headers=headers, json=ward.wish())
     assert answer.status_code == 403
     assert ward.commands == []
+
+
+@pytest.mark.parametrize("path", ["/api/patients/p-1/alarms", "/api/patients/p-1/trends", "/api/alarms", "/events"])
+async def test_a_carer_comes_to_no_data_of_the_ward(ward, path):
+    async with ward.client("cora") as client:
+        assert (await client.get(path)).status_code == 403
+
+
+async def test_a_carer_sees_the_own_patient_and_cannot_name_another(ward):
+    ward.console.on_frames(frames({"p-1": WELL, "p-2": WELL | {"hr": 199}}, 9.5))
+    async with ward.client("cora") as client:
+        told = await client.get("/api/my?patient=p-2")
+    assert told.status_code == 200
+    assert "199" not in told.text
+    assert "p-2" not in told.text
+    assert next(v["text"] for v in told.json()["values"] if v["measure"] == "rate") == "72"
+
+
+async def test_a_pass_opens_one_patients_page_once(ward):
+    async with ward.client("lena") as lead:
+        made = await lead.post("/api/passes", headers=OURS, json={"patient": "p-1"})
+    invitation = made.json()["path"].partition("#")[2]
+    async with ward.client() as carer:
+        assert (await carer.post("/api/my/enter", headers=OURS, json={"invitation": invitation})).status_code == 200
+        assert (await carer.get("/api/my")).status_code == 200
+        assert (await carer.get("/api/patients/p-1/alarms")).status_code == 403
+    async with ward.client() as again:
+        assert (await again.post("/api/my/enter", headers=OURS, json={"invitation": invitation})).status_code == 409
+        assert (await again.get("/api/my")).status_code == 401
+
+
+async def test_an_engineer_speaks_about_equipment_only(ward):
+    async with ward.client("enzo") as client:
+        answer = await client.post("/api/commands", headers=OURS, json=ward.wish())
+    assert answer.status_code == 403
+    assert ward.commands == []
+
+
+async def test_a_link_that_is_none_never_reaches_the_pager(ward):
+    async with ward.client() as client:
+        assert (await client.post("/api/link", headers=OURS, json={"token": "x"})).status_code == 422
+        good = "0" * 24 + ".a.1." + "A" * 22
+        assert (await client.post("/api/link", headers=OURS, json={"token": good})).status_code == 503
+        answers = [await client.post("/api/link", headers=OURS, json={"token": good}) for _ in range(30)]
+    assert answers[-1].status_code == 429
 
 
 async def test_no_documentation_page_and_no_schema_are_served(ward):
@@ -142,13 +190,14 @@ async def test_pages_hold_no_script_and_no_style_of_their_own_and_nothing_from_e
 
 async def test_signing_in_opens_and_signing_out_closes(ward):
     async with ward.client() as client:
-        assert (await client.get("/api/session")).json() == {"signed_in": False}
+        assert (await client.get("/api/session")).json() == {"signed_in": False, "home": ""}
         answer = await client.post("/api/sign-in", headers=OURS, json={"name": "imre", "password": PASSWORD})
-        assert answer.json() == {"name": "imre", "role": "clinician"}
+        assert answer.json() == {"name": "imre", "role": "clinician", "home": "/"}
         cookie = answer.headers["set-cookie"].lower()
         assert "httponly" in cookie
         assert "samesite=strict" in cookie
-        assert (await client.get("/api/me")).json() == {"name": "imre", "role": "clinician", "may_command": True}
+        me = (await client.get("/api/me")).json()
+        assert (me["name"], me["role"], me["may_command"], me["may_audit"]) == ("imre", "clinician", True, False)
         stolen = dict(client.cookies)
         await client.post("/api/sign-out", headers=OURS)
         client.cookies.update(stolen)

@@ -5,6 +5,7 @@ import json
 import pytest
 from console_made_up import Alarms, at
 
+from dashboards.console.accounts import Role
 from dashboards.console.commands import Refusal, read
 from dashboards.console.state import ConsoleState
 from vitals.alarm_state import Return
@@ -39,20 +40,20 @@ def wish(**more):
 
 
 def test_an_acknowledgement_names_the_person_who_is_signed_in(ward):
-    told = read(wish(), ward, "imre", NOW)
+    told = read(wish(), ward, "imre", Role.CLINICIAN, NOW)
     assert isinstance(told, Command)
     assert (told.by, told.at_ns, told.seen, told.action) == ("imre", NOW, 1, "acknowledge")
 
 
 def test_a_shelf_ends_in_ward_time(ward):
     shelf = wish(action="shelve", reason=" fever is treated ", for_s=1800, bound=40.5, direction="above")
-    told = read(shelf, ward, "imre", NOW)
+    told = read(shelf, ward, "imre", Role.CLINICIAN, NOW)
     assert told.until_ns == at(40)
     assert (told.reason, told.bound, told.direction) == ("fever is treated", 40.5, "above")
 
 
 def test_an_expectation_says_within_what_time(ward):
-    told = read(wish(action="expect", reason="gave fluids", within_s=1200), ward, "imre", NOW)
+    told = read(wish(action="expect", reason="gave fluids", within_s=1200), ward, "imre", Role.CLINICIAN, NOW)
     assert told.within_ns == HOUR_NS // 3
 
 
@@ -80,7 +81,7 @@ def test_an_expectation_says_within_what_time(ward):
     ],
 )
 def test_what_could_never_be_meant_is_refused_at_once(ward, more, status, said):
-    told = read(wish(**more), ward, "imre", NOW)
+    told = read(wish(**more), ward, "imre", Role.CLINICIAN, NOW)
     assert isinstance(told, Refusal)
     assert told.status == status
     assert any(piece in told.text for piece in said.split("|"))
@@ -88,4 +89,4 @@ def test_what_could_never_be_meant_is_refused_at_once(ward, more, status, said):
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff\xfe", b'{"command_id": 1}'])
 def test_what_is_no_command_is_refused(ward, body):
-    assert read(body, ward, "imre", NOW).status == 422
+    assert read(body, ward, "imre", Role.CLINICIAN, NOW).status == 422

@@ -170,6 +170,7 @@ def test_an_alarm_in_full_has_its_story_and_its_reasons():
             "text": "86 %",
             "limit": "87 %",
             "at": at(1) // 1_000_000,
+            "age": 0,
             "device": "watch",
         }
     ]

@@ -8,7 +8,8 @@ const wrong = document.getElementById("wrong");
 function onwards(home) {
   const next = new URLSearchParams(location.search).get("next") ?? home;
   // Only to a path of our own: "//elsewhere" is another site.
-  location.replace(/^\/(?![/\\])/.test(next) ? next : home);
+  // The front page is not everybody's: a patient or carer begins elsewhere.
+  location.replace(/^\/(?![/\\])./.test(next) ? next : home);
 }
 
 form.addEventListener("submit", async (event) => {
