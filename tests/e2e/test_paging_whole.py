@@ -18,7 +18,7 @@ from webhooks import Webhook
 from deploy.audit import tell_story, verify_audit
 from deploy.clock import WardClock
 from deploy.paging import demo_paging
-from deploy.ward_process import WardProcess, WardProcessSettings
+from deploy.ward_process import WardFailedError, WardProcess, WardProcessSettings
 from device_sim import Simulation, plan, volatile
 from device_sim.scenario_file import parse
 from stream_processors.paging.outlets import KafkaOutlets
@@ -187,3 +187,12 @@ async def _kept(whole: Whole, what: str) -> None:
     keeper = whole.ward.pager.keeper
     while await keeper.behind() or what.encode() not in keeper.file.path.read_bytes():
         await asyncio.sleep(0.05)
+
+
+async def test_a_test_patient_that_fails_in_a_way_of_its_own_ends_the_ward_with_its_reason(whole: Whole):
+    async def broken(_topic: str, _payload: bytes) -> None:
+        raise RuntimeError("no way to send")
+
+    whole.ward.pager.start_probe(broken)
+    with pytest.raises(WardFailedError, match="pager cannot go on: RuntimeError: no way to send"):
+        await whole.ward.unless_failed(timeout_s=PATIENCE_S)
