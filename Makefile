@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev stack demo test test-unit test-spec test-generative test-contract test-integration test-browser test-e2e check format bench clean browser
+.PHONY: help install install-dev stack demo test test-unit test-spec test-generative test-contract test-integration test-browser test-e2e test-faults check format bench clean browser
 
 help:  ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,8 @@ test-browser: install-dev browser  ## The console in a real browser
 	$(BIN)/python -m pytest tests/browser $(ARGS)
 test-e2e: install-dev  ## The whole way, known onsets and faults, real recordings
 	$(BIN)/python -m pytest tests/e2e $(ARGS)
+test-faults: install-dev  ## Whatever dies, at random moments, on the native stack: the long runs too (needs `make stack`)
+	TELEWARD_FAULTS=all $(BIN)/python -m pytest tests/faults -s $(ARGS)
 
 check: install-dev  ## Lint, format and types, as CI runs them
 	$(BIN)/ruff check .

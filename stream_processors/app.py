@@ -16,11 +16,15 @@ import faust
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from stream_processors.settings import StreamSettings
+from stream_processors.settings import NEEDS_SOMEONE, StreamSettings
 
 log = logging.getLogger(__name__)
 
 FATAL: Final = 70  # EX_SOFTWARE: a supervisor starts us again
+
+
+class NeedsSomeoneError(RuntimeError):
+    """It cannot go on until somebody decides something; the message says what."""
 
 
 class Clock(Protocol):
@@ -37,7 +41,7 @@ Fatal = Callable[[str, BaseException], None]
 def end_process(part: str, error: BaseException) -> None:
     """End the process at once: whatever was not written down is read again by the next one."""
     log.critical("%s cannot go on: %s: %s", part, type(error).__name__, error)
-    os._exit(FATAL)
+    os._exit(NEEDS_SOMEONE if isinstance(error, NeedsSomeoneError) else FATAL)
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust's drivers are untyped to us

@@ -4,6 +4,10 @@ Exactly once, by the pattern that held under kill -9 (docs/decisions.md, "Faust"
 topic with the offset it includes; an offset is committed only after its snapshot; after a restart, records below the
 snapshot's offset are skipped and a gap is sought back to. Effects may then be sent twice, with the same ids, and every
 reader drops repeats. Whatever cannot be sent or written down ends the process, and a supervisor starts it again.
+
+A record that cannot be read goes to the dead-letter topic. One on which the ward itself fails is tried twice, each time
+by a ward restored from the last snapshot (it may have been half judged); then it goes there too, and its partition goes
+on without it. A snapshot of another version of the ward is not guessed at: see `StreamSettings.other_snapshot`.
 """
 
 from __future__ import annotations
@@ -14,62 +18,31 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 from faust.types import TP
 
-from stream_processors import snapshots
+from stream_processors import deadletter, snapshots
 from stream_processors.ahead import Ahead, Word
-from stream_processors.app import Clock, Fatal, build_app, commit, end_process, start
+from stream_processors.app import Clock, Fatal, NeedsSomeoneError, build_app, commit, end_process, start
+from stream_processors.lanes import Lane, MonitoringCounts
 from stream_processors.settings import StreamSettings
 from transport.kafka import KafkaError, make_producer
-from vitals import block, frames_codec, topics
+from vitals import frames_codec, topics
 from vitals import log as records
-from vitals.block import BlockError
 from vitals.events import event_encoder
 from vitals.hops import TO_SCORED, Histogram, Hop, Stamp
-from vitals.limits import RULE_INDEX
 from vitals.reading import Block
+from vitals.tables import SnapshotError
 from vitals.ward import Outcome, Ward
 
 log = logging.getLogger(__name__)
 
 _INPUT: Final = topics.INPUT.name
 _SEEK_AGAIN_S: Final = 0.25
+_TRIES: Final = 2  # of a record on which the ward fails: memory may have run out, and not for its sake
 _json = msgspec.json.Encoder()
-
-
-@dataclass(slots=True)
-class Lane:
-    """One partition: its ward and its book of offsets."""
-
-    ward: Ward
-    next_offset: int
-    generation: int = 0
-    pending: list[asyncio.Future[Any]] = field(default_factory=list)
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    writing: asyncio.Lock = field(default_factory=asyncio.Lock)  # one snapshot at a time: shards must not mix
-    written: int = -1  # next_offset of the newest snapshot
-    seeking: bool = False
-    sought_s: float = 0.0  # monotonic time of the newest seek
-    due_s: float = 0.0  # monotonic time of the next snapshot
-
-
-@dataclass(slots=True)
-class MonitoringCounts:
-    """What the app has counted since it started."""
-
-    records: int = 0
-    bundles: int = 0
-    readings: int = 0
-    events: int = 0
-    frames: int = 0
-    skipped: int = 0
-    dead: int = 0
-    lost: int = 0
-    snapshots: int = 0
 
 
 class Monitoring:
@@ -105,6 +78,7 @@ class Monitoring:
         self.hops = {hop: Histogram() for hop in (Hop.RADIO, Hop.JUDGE, Hop.EMIT, Hop.TO_ALARM)}
         self.ways = {TO_SCORED: Histogram()}
         self._fetched: deque[tuple[int, int, int]] = deque(maxlen=4096)  # partition, offset, stamp: for the hop LOG
+        self._bad: dict[tuple[int, int], list[str]] = {}  # partition, offset -> each failure of the ward on it
 
     async def start(self) -> None:
         """Join the group; wait for `ready` to know that the partitions are restored."""
@@ -154,11 +128,18 @@ class Monitoring:
 
     async def _restore(self, partition: int) -> Lane:
         found = await snapshots.read_newest(self._settings.kafka, partition)
-        ward = self._ahead.host(self._make_ward())
-        if found is None:
+        ward, replays = self._ahead.host(self._make_ward()), False
+        if found is not None:
+            try:
+                ward.restore(found.state)
+            except SnapshotError as error:
+                self._check_replay(partition, error)
+                ward, replays = self._ahead.host(self._make_ward()), True
+        if found is None or replays:
             first = await self._beginning(partition)
-            return Lane(ward, first, written=first)
-        ward.restore(found.state)
+            if first:
+                self._note_lost(partition, first)
+            return Lane(ward, first, generation=found.manifest.generation if found else 0, written=first)
         next_offset = found.manifest.next_offset
         first = await self._beginning(partition)
         if first > next_offset:
@@ -166,6 +147,14 @@ class Monitoring:
             next_offset = first
         log.info("partition %d: restored up to offset %d", partition, next_offset)
         return Lane(ward, next_offset, generation=found.manifest.generation, written=next_offset)
+
+    def _check_replay(self, partition: int, error: SnapshotError) -> None:
+        if self._settings.other_snapshot != "replay":
+            raise NeedsSomeoneError(
+                f"partition {partition}: {error}. Start the version that wrote it, or set "
+                "TELEWARD_OTHER_SNAPSHOT=replay to judge the kept log anew: what is older than it is then forgotten"
+            ) from error
+        log.warning("partition %d: %s; judging the kept log anew", partition, error)
 
     async def _beginning(self, partition: int) -> int:
         tp = TP(_INPUT, partition)
@@ -230,9 +219,13 @@ class Monitoring:
 
     async def _apply(self, message: Any, lane: Lane, fetched_ns: int) -> None:
         partition, offset = message.partition, message.offset
-        record = await self._decode(message)
+        record = await self._readable(message)
         if record is not None:
-            out = lane.ward.step(record)
+            try:
+                out = lane.ward.step(record)
+            except Exception as error:  # noqa: BLE001  # whatever it was, the ward may have been half through
+                await self._judge_again(partition, lane, offset, error)
+                return
             scored_ns = self._clock.now_ns()
             self._ahead.begin(partition, lane.ward)
             self._count(record, out, fetched_ns, scored_ns)
@@ -260,25 +253,34 @@ class Monitoring:
                 await self._send(lane, topics.FRAMES.name, partition, None, frames_codec.encode(frames), headers)
         lane.next_offset = offset + 1
 
-    async def _decode(self, message: Any) -> records.Record | None:
-        """Bytes -> record; what cannot be read goes to the dead-letter topic with the reason, and is passed over."""
-        kind = dict(message.headers or {}).get(records.HEADER)
-        try:
-            if kind == records.BLOCK:
-                return block.decode(message.value)
-            return _lawful(records.decode(message.value or b""))
-        except (BlockError, records.LogError) as error:
-            self.counts.dead += 1
-            # The reason may quote what a record holds: it stands with the record, never in the logs.
-            where = (message.partition, message.offset, type(error).__name__, topics.DEADLETTER.name)
-            log.error("partition %d, offset %d is no record (%s): see %s", *where)  # noqa: TRY400  # as above
-            headers = [
-                ("reason", str(error).encode()),
-                ("origin", f"{_INPUT}:{message.partition}:{message.offset}".encode()),
-                (records.HEADER, kind or b""),
-            ]
-            await self._producer.send_and_wait(topics.DEADLETTER.name, message.value or b"", headers=headers)
-            return None
+    async def _readable(self, message: Any) -> records.Record | None:
+        """What a record says; None for what goes to the dead letters and is passed over."""
+        why = self._bad.get((message.partition, message.offset), [])
+        if len(why) < _TRIES:
+            try:
+                return deadletter.read(message)
+            except deadletter.UNREADABLE as error:
+                # The reason may quote what a record holds: it stands with the record, never in the logs.
+                reason, kind = str(error), type(error).__name__
+        else:
+            reason, kind = f"the ward failed on it: {', then '.join(why)}", why[-1]
+        self.counts.dead += 1
+        log.error(
+            "partition %d, offset %d is not judged (%s): see %s",
+            *(message.partition, message.offset, kind, topics.DEADLETTER.name),
+        )
+        await deadletter.put(self._producer, message, reason)
+        return None
+
+    async def _judge_again(self, partition: int, lane: Lane, offset: int, error: Exception) -> None:
+        """The ward failed on a record: go back to what was last written down, and come here again."""
+        why = self._bad.setdefault((partition, offset), [])
+        why.append(deadletter.where(error))
+        log.error("partition %d, offset %d: the ward failed on it (%s); once more from the last snapshot",
+                  partition, offset, why[-1])  # fmt: skip
+        back = await self._restore(partition)
+        lane.ward, lane.next_offset, lane.written = back.ward, back.next_offset, back.written
+        await self._seek_back(partition, lane)
 
     async def _send(
         self,
@@ -424,13 +426,6 @@ class Monitoring:
             "ways": {way: histogram.to_bytes().hex() for way, histogram in self.ways.items()},
             "fetched": fetched,
         }
-
-
-def _lawful(record: records.Record) -> records.Record:
-    """A record that the ward can take; what names a rule that is none is refused like what cannot be read."""
-    if isinstance(record, records.Limit) and record.rule not in RULE_INDEX:
-        raise records.LogError(f"{record.rule!r} is no rule with a limit of its own")
-    return record
 
 
 def _published(record: records.Record, patient: str) -> dict[str, int]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from transport.kafka import KafkaSettings
 from vitals import topics
 
 MODEL_DEADLINE_S: Final = 1.0
+NEEDS_SOMEONE: Final = 78
+"""Exit status (EX_CONFIG) of an app that would end in the same way if it was started again: somebody must decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,9 @@ class StreamSettings:
         status_every_s: How often an app says how it is.
         model_deadline_s: Longest that a detector may take for one closed frame of one partition; below the ward's
             wait, so that the word that it is late stands in the log before the ward asks.
+        other_snapshot: What to do with a snapshot that another version of the ward wrote: ``refuse`` ends the process
+            with what to do; ``replay`` judges the log anew from its first kept record. Then what the rules of today
+            say of the past is told as it comes, and all that is older than the log is forgotten.
     """
 
     kafka: KafkaSettings
@@ -40,6 +45,7 @@ class StreamSettings:
     shard_bytes: int = 900_000
     status_every_s: float = 2.0
     model_deadline_s: float = MODEL_DEADLINE_S
+    other_snapshot: Literal["refuse", "replay"] = "refuse"
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""

@@ -64,7 +64,7 @@ class KafkaTopic:
         name: Its name.
         partitioned: True where it has as many partitions as the input (a patient keeps its number); else one.
         compacted: True where only the newest record of a key counts.
-        retention_h: Hours kept; 0 for ever (compacted).
+        retention_h: Hours kept; 0 for ever: compacted, or bounded in bytes (the snapshots).
         what: In words, for `teleward doctor`.
     """
 
@@ -80,7 +80,7 @@ REGISTRY: Final = KafkaTopic("teleward.registry", False, True, 0, "bindings, enr
 QUARANTINE: Final = KafkaTopic("teleward.quarantine", False, False, 30 * 24, "refused bytes with reason and origin")
 FRAMES: Final = KafkaTopic("teleward.frames", True, False, 7 * 24, "closed frames with their scores, as columns")
 ALARMS: Final = KafkaTopic("teleward.alarms", True, False, 365 * 24, "alarm events, one record each, by patient")
-SNAPSHOTS: Final = KafkaTopic("teleward.snapshots", True, False, 2 * 24, "ward state in shards, manifest last")
+SNAPSHOTS: Final = KafkaTopic("teleward.snapshots", True, False, 0, "ward state in shards, manifest last")
 DEADLETTER: Final = KafkaTopic("teleward.deadletter", False, False, 30 * 24, "input records that could not be read")
 HEALTH: Final = KafkaTopic("teleward.health", False, False, 2 * 24, "what the parts say of themselves")
 DUTY: Final = KafkaTopic("teleward.duty", False, True, 0, "who has the pager, and what became of messages: newest")

@@ -57,7 +57,10 @@ class Kafka(Server):
         """Made once for a folder: a broker with another one at our port is somebody else's."""
         kept = self.folder / "cluster-id"
         if not kept.exists():
-            kept.write_text(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="), encoding="ascii")
+            # Two bits that no id of ours needs: one in 64 would begin with a hyphen, which Kafka takes for an option.
+            random = uuid.uuid4().bytes
+            made = base64.urlsafe_b64encode(bytes([random[0] & 0x3F]) + random[1:])
+            kept.write_text(made.decode().rstrip("="), encoding="ascii")
         return kept.read_text(encoding="ascii")
 
     def _started_by(self, *jvm: str) -> list[str]:

@@ -23,6 +23,7 @@ PARTITIONS: Final = "TELEWARD_PARTITIONS"
 INSTANCE: Final = "TELEWARD_INSTANCE"
 GROUP_PREFIX: Final = "TELEWARD_GROUP_PREFIX"
 SESSION_S: Final = "TELEWARD_SESSION_S"
+OTHER_SNAPSHOT: Final = "TELEWARD_OTHER_SNAPSHOT"
 STORE: Final = "TELEWARD_STORE"
 INFLUX_TOKEN_FILE: Final = "TELEWARD_INFLUX_TOKEN_FILE"  # noqa: S105 - a name
 BRIDGE: Final = "TELEWARD_BRIDGE"
@@ -72,6 +73,17 @@ class Environment:
             raise SettingError(f"{name} is {text}; it takes a number above {above:g}")
         return value
 
+    def choice(self, name: str, choices: tuple[str, ...]) -> str:
+        """A variable that is one of some words; the first of them where it is missing.
+
+        Raises:
+            SettingError: If it is none of them.
+        """
+        text = self.text(name, choices[0])
+        if text not in choices:
+            raise SettingError(f"{name} is {text!r}; it takes {' or '.join(choices)}")
+        return text
+
     def secret(self, name: str, file_name: str) -> str | None:
         """A secret, from a file that one variable names or from the other variable itself.
 
@@ -120,6 +132,7 @@ class Environment:
             group_prefix=self.text(GROUP_PREFIX, "teleward"),
             instance=instance,
             session_s=self.number(SESSION_S, 3.0),
+            other_snapshot="replay" if self.choice(OTHER_SNAPSHOT, ("refuse", "replay")) == "replay" else "refuse",
         )
 
     def storing(self) -> StoringSettings:

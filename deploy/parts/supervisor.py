@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from stream_processors.settings import NEEDS_SOMEONE
+
 FIRST_PAUSE_S: Final = 0.2  # patients wait
 LONGEST_PAUSE_S: Final = 30.0
 WELL_AFTER_S: Final = 60.0
@@ -117,6 +119,9 @@ class Supervisor:
                 care.failures = 0
             care.since_s = 0.0
             care.why = _ended(status)
+            if status == NEEDS_SOMEONE:
+                self.say(f"{one.name} needs somebody to decide something: see the end of its log; it is not restarted")
+                return
             await self._start_again(one, care)
 
     async def _start_again(self, one: Watched, care: Care) -> None:

@@ -23,8 +23,9 @@ from faust.types import TP
 from wards import START_NS, SentBundle, admitted, block, ns
 
 from stream_processors import snapshots
+from stream_processors.app import NeedsSomeoneError
 from stream_processors.monitoring import Monitoring
-from stream_processors.settings import StoringSettings, StreamSettings
+from stream_processors.settings import NEEDS_SOMEONE, StoringSettings, StreamSettings
 from stream_processors.snapshots import SnapshotDamagedError, read_newest
 from stream_processors.storing import Storing
 from transport.kafka import KafkaSettings, TopicReader, make_producer, read_all
@@ -36,6 +37,7 @@ from vitals.digest import ordered
 from vitals.events import AlarmEvent, event_decoder
 from vitals.log import Limit, Record, Tick
 from vitals.reading import Block
+from vitals.tables import SnapshotError
 from vitals.ward import Ward
 
 pytestmark = pytest.mark.integration
@@ -101,9 +103,9 @@ async def monitoring(kafka, clock) -> AsyncIterator[Any]:
     failures: list[BaseException] = []
     async with AsyncExitStack() as stack:
 
-        async def make(**settings: Any) -> Monitoring:
+        async def make(*, ward: Callable[[], Ward] = Ward, **settings: Any) -> Monitoring:
             stream = StreamSettings(**{"kafka": kafka, "partitions": PARTITIONS, "session_s": 1.0, **settings})
-            app = Monitoring(stream, clock, fatal=lambda _, error: failures.append(error))
+            app = Monitoring(stream, clock, ward=ward, fatal=lambda _, error: failures.append(error))
             await app.start()
             stack.push_async_callback(app.stop)
             await app.ready.wait()
@@ -324,6 +326,112 @@ async def test_a_seek_that_faust_undoes_is_made_again(kafka, write, monitoring):
     await until(lambda: app.positions.get(0) == len(records))
     await until(lambda: not any(not sent.done() for sent in app._lanes[0].pending))
     assert await told(kafka) == alone(records)
+
+
+# -- a ward that fails ------------------------------------------------------------------------------------------------
+
+
+class Fragile(Ward):
+    """Fails on a block of one sequence number, half through it: always, or only for the first so many times."""
+
+    times: int = 1_000_000
+
+    def step(self, record: Record) -> Any:
+        out = super().step(record)
+        if isinstance(record, Block) and 50 in record.seq.tolist() and type(self).times:
+            type(self).times -= 1
+            raise MemoryError("this may quote what a patient's record holds")
+        return out
+
+
+def without(records: list[Record], seq: int) -> list[Record]:
+    return [r for r in records if not (isinstance(r, Block) and seq in r.seq.tolist())]
+
+
+@pytest.mark.parametrize("snapshot_every_s", [0.01, 1000])
+async def test_a_block_on_which_the_ward_fails_goes_to_the_dead_letters_and_the_others_go_on(
+    kafka, write, monitoring, snapshot_every_s, caplog
+):
+    class Broken(Fragile):
+        pass
+
+    records = night()
+    app = await monitoring(ward=Broken, snapshot_every_s=snapshot_every_s)
+    await write(records)
+    await until(lambda: app.positions.get(0) == len(records))
+    await until(lambda: not any(not sent.done() for sent in app._lanes[0].pending))
+    (dead,) = await read_all(kafka, topics.DEADLETTER.name)
+    offset = next(i for i, r in enumerate(records) if isinstance(r, Block) and 50 in r.seq.tolist())
+    assert dead.header("origin") == f"{INPUT}:0:{offset}".encode()
+    assert dead.header("reason").startswith(b"the ward failed on it: MemoryError in test_streams.py:")
+    assert ordered(await told(kafka)) == ordered(alone(without(records, 50)))
+    assert app.counts.dead == 1
+    assert "patient's record" not in caplog.text, "logs carry no values"
+
+
+async def test_a_ward_that_failed_once_on_a_block_judges_it_all_the_same(kafka, write, monitoring):
+    class Shaken(Fragile):
+        times = 1
+
+    records = night()
+    app = await monitoring(ward=Shaken)
+    await write(records)
+    await until(lambda: app.positions.get(0) == len(records))
+    await until(lambda: not any(not sent.done() for sent in app._lanes[0].pending))
+    assert ordered(await told(kafka)) == ordered(alone(records))
+    assert app.counts.dead == 0
+
+
+class Later(Ward):
+    """A ward of another version."""
+
+    def restore(self, data: bytes) -> None:
+        raise SnapshotError("the snapshot's version is 1, this ward's 2")
+
+
+async def test_a_snapshot_of_another_version_is_refused_with_what_to_do(kafka, write, monitoring, clock):
+    records = night()
+    first = await monitoring()
+    await write(records[:60])
+    await until(lambda: first.positions.get(0) == 60)
+    await first.stop()
+    failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+    settings = StreamSettings(kafka=kafka, partitions=PARTITIONS, session_s=1.0)
+    app = Monitoring(
+        settings, clock, ward=Later, fatal=lambda _, error: None if failed.done() else failed.set_result(error)
+    )
+    await app.start()
+    try:
+        error = await failed
+    finally:
+        await app.stop()
+    assert isinstance(error, NeedsSomeoneError)
+    assert "version is 1, this ward's 2" in str(error)
+    assert "TELEWARD_OTHER_SNAPSHOT=replay" in str(error)
+    assert not app.positions.get(0), "nothing was judged by a ward without its state"
+
+
+async def test_told_so_it_judges_the_log_anew_and_goes_on(kafka, write, monitoring):
+    records = night()
+    first = await monitoring()
+    await write(records[:60])
+    await until(lambda: first.positions.get(0) == 60)
+    await first.stop()
+    app = await monitoring(ward=Later, other_snapshot="replay")
+    await write(records[60:])
+    await until(lambda: app.positions.get(0) == len(records))
+    await until(lambda: not any(not sent.done() for sent in app._lanes[0].pending))
+    assert ordered(await told(kafka)) == ordered(alone(records))
+    assert app.counts.lost == 0
+
+
+def test_an_app_that_needs_somebody_ends_with_a_status_of_its_own():
+    code = (
+        "from stream_processors.app import NeedsSomeoneError, end_process; import sys; "
+        "end_process('monitoring', NeedsSomeoneError('decide') if sys.argv[1] == 'y' else RuntimeError('again'))"
+    )
+    statuses = [subprocess.run([sys.executable, "-c", code, which], cwd=ROOT, check=False).returncode for which in "yn"]
+    assert statuses == [NEEDS_SOMEONE, 70]
 
 
 # -- snapshots ---------------------------------------------------------------------------------------------------------
