@@ -164,7 +164,12 @@ def physionet2019(
 
 @app.command()
 def ledger(
-    store: Annotated[Path, typer.Option(help="The store's SQLite file.")],
+    store: Annotated[
+        str,
+        typer.Option(
+            envvar="TELEWARD_STORE", help="Where storing keeps: influx:http://HOST:PORT/DATABASE, or a SQLite file."
+        ),
+    ],
     truth: Annotated[Path | None, typer.Option(help="The devices' own accounts: the sidecar of a simulation.")] = None,
     as_json: Json = False,
 ) -> None:

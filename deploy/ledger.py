@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,27 +12,36 @@ from rich.console import Console as Terminal
 from rich.table import Table
 
 from deploy.demo_summary import ledger_line
-from transport.stores.sqlite import SqliteStore
+from deploy.parts.environment import INFLUX_TOKEN_FILE, Environment
+from transport.stores.opened import open_store
 from vitals.ledger import Account
 from vitals.topics import SYNTHETIC_DEVICE
 
 _SUMS = ("sent", "stored", "duplicate", "refused", "quarantined", "queued", "remainder", "missing")
 
 
-def read_ledger(store_file: Path, truth_file: Path | None) -> dict[str, Any]:
+def read_ledger(address: str, truth_file: Path | None, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """The ledger of a store.
 
     Args:
-        store_file: SQLite file.
+        address: Of the store (`transport.stores.opened`), or a SQLite file.
         truth_file: Sidecar of a simulation: what the devices say of themselves. Without it the newest bundle of each
             device is taken as its last.
+        environ: The environment; names the file of InfluxDB's token.
 
     Raises:
         FileNotFoundError: If there is no such store.
+        StoreUnavailable: If it does not answer.
+        SettingError: If the token cannot be read.
+        StoreAddressError: If the address is none.
     """
-    if not store_file.is_file():
-        raise FileNotFoundError(f"there is no store at {store_file}; name the SQLite file that storing writes")
-    store = SqliteStore(store_file)
+    if not address.startswith(("influx:", "sqlite:")):
+        address = f"sqlite:///{Path(address).absolute()}"
+    file = address.removeprefix("sqlite://")
+    if file != address and not Path(file).is_file():
+        raise FileNotFoundError(f"there is no store at {file}; name the store that storing writes")
+    token = Environment(environ).secret("", INFLUX_TOKEN_FILE) or ""
+    store = open_store(address, token, read_only=True)
     try:
         ledger = store.ledger()
     finally:

@@ -24,6 +24,7 @@ from test_stores import (
     window,
 )
 
+from deploy.ledger import read_ledger
 from transport.stores.base import Batch, PartHealth, StoredEvent, StoreUnavailable
 from transport.stores.influx import InfluxStore
 from transport.stores.influx_http import InfluxHttp, InfluxSettings
@@ -137,6 +138,12 @@ def test_odd_names_and_texts_come_back(store, ask):
     store.write(Batch(health=[odd]))
     (row,) = ask(f"SELECT * FROM {m.PIPELINE.source}")
     assert (row["part"], row["text"], row["x"]) == (odd.part, odd.text, 1.5)
+
+
+def test_the_ledger_is_read_by_the_stores_address(store, settings):
+    store.write(batch(0, ("p", "dev", 1, 0, [(Sign.HR, t, 80.0) for t in range(10)])))
+    told = read_ledger(f"influx:{settings.url}/{settings.database}", None, {})
+    assert (told["sent"], told["stored"], told["remainder"]) == (10, 10, 0)
 
 
 # -- the ledger's ring -------------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from deploy.ledger import read_ledger
+from transport.stores.sqlite import SqliteStore
 from vitals.ledger import Account, Facts, Ledger, LedgerError, Origin, Refusal, Row
 from vitals.reading import Block
 
@@ -258,3 +260,12 @@ def test_a_ledger_travels(log):
 def test_bytes_that_are_no_ledger_are_refused(data):
     with pytest.raises(LedgerError):
         Ledger.from_bytes(data)
+
+
+def test_the_command_wants_a_store_that_is_there(tmp_path):
+    for wrong in (str(tmp_path / "none.sqlite"), f"sqlite:///{tmp_path}/none.sqlite"):
+        with pytest.raises(FileNotFoundError, match=r"there is no store at /.*none\.sqlite"):
+            read_ledger(wrong, None, {})
+    SqliteStore(tmp_path / "store.sqlite").close()
+    for right in (str(tmp_path / "store.sqlite"), f"sqlite:///{tmp_path}/store.sqlite"):
+        assert read_ledger(right, None, {})["devices"] == []
