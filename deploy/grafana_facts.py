@@ -17,6 +17,7 @@ from dashboards.grafana.checking import Expectation, Told
 from transport.stores.base import Batch, HopWindow, StoredEvent
 from vitals import topics
 from vitals.events import SCORES, Frames
+from vitals.faults import Fault
 from vitals.hops import HOPS, Hop, Stamp
 from vitals.measurements import STATE_EVERY_NS
 from vitals.patient_states import WATCHED, PatientState
@@ -38,6 +39,7 @@ class Facts:
         readings: (patient, device, sign, time) -> (value, quality); the first stands.
         bundles: Readings that the devices put into the bundles that came, by (device, boot, seq) and offset.
         parts: Parts that said how they are.
+        numbers: What each part told last, by name.
     """
 
     def __init__(self) -> None:
@@ -48,6 +50,7 @@ class Facts:
         self.readings: dict[tuple[str, str, int, int], tuple[float, int]] = {}
         self.bundles: dict[tuple[str, str, int], int] = {}
         self.parts: set[str] = set()
+        self.numbers: dict[str, tuple[int, Mapping[str, float]]] = {}
 
     def note(self, batch: Batch) -> None:
         """Take what a store has just acknowledged."""
@@ -59,7 +62,10 @@ class Facts:
             self.frames[frames.end_ns] = frames
         for window in batch.hops:
             self.hops[window.part, window.hop, window.at_ns] = window
-        self.parts |= {health.part for health in batch.health}
+        for health in batch.health:
+            self.parts.add(health.part)
+            if health.at_ns >= self.numbers.get(health.part, (0, {}))[0]:
+                self.numbers[health.part] = (health.at_ns, health.numbers)
         for record in batch.blocks:
             self._note_block(record.block)
 
@@ -132,10 +138,20 @@ class Facts:
                 dict(states),
                 {tags["partition"]: sum(row[1] for row in rows) for _, tags, _, rows in told.only.series},
             ),
+            "Refused since the bridge's start, by reason": self._refused,
             "What the parts say of themselves": lambda told: _same(
                 "parts", self.parts, {tags["part"] for _, tags, _, _ in told.only.series}
             ),
         }
+
+    def _refused(self, told: Told) -> str:
+        """What the bridge refused, by reason, as it told last: it only counts upwards."""
+        numbers = self.numbers["bridge"][1]
+        wanted = [numbers[f"faults_{fault.value}"] for fault in Fault]
+        found = [
+            max(row[1] for row in answer.series[0][3]) if answer.series else None for answer in told.answers.values()
+        ]
+        return _same("refused by reason", wanted, found) or ("" if any(wanted) else "nothing was refused in this run")
 
     def _ward(self, to_ns: int) -> dict[tuple[str, str], Expectation]:
         ward = [state for state in self.newest(to_ns).values() if topics.clinical(state.patient)]

@@ -18,7 +18,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Coroutine, Iterable
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeAlias
@@ -37,6 +37,7 @@ from transport.kafka import TopicReader
 from transport.mqtt import Message, MqttClient, MqttError
 from vitals import block, quarantine, topics, wire
 from vitals.block import BlockBuilder
+from vitals.faults import Fault
 from vitals.hops import Histogram, Hop
 from vitals.log import LogError
 from vitals.quarantine import Quarantined
@@ -65,6 +66,7 @@ class Bridge:
         self._settings = settings
         self._clock = clock
         self.counts = BridgeCounts()
+        self.faults: Counter[str] = Counter()  # what was refused, messages and readings, by reason
         self.ingest = Histogram()
         """The hop `Hop.INGEST`, a sample for each bundle; ward time."""
         self.status: Status = "down"
@@ -248,6 +250,9 @@ class Bridge:
             self._done(receipt)
 
     def _keep(self, refused: Quarantined, receipt: Receipt) -> None:
+        self.faults.update(reading.fault.value for reading in refused.readings)
+        if refused.fault is not None:
+            self.faults[refused.fault.value] += 1
         value = quarantine.encode(refused)
         self._quarantine.put(Entry(value, key=refused.device.encode() or None, receipts=[receipt]))
 
@@ -402,7 +407,10 @@ class Bridge:
             "text": self.text,
             "at_ns": self._clock.now_ns(),
             "tick_ns": max((lane.ticked_ns for lane in self._lanes), default=NEVER),
-            "counts": {name: getattr(self.counts, name) for name in BridgeCounts.__dataclass_fields__},
+            "counts": {
+                **{name: getattr(self.counts, name) for name in BridgeCounts.__dataclass_fields__},
+                "faults": {fault.value: self.faults[fault.value] for fault in Fault},
+            },
             "hops": {Hop.INGEST.value: self.ingest.to_bytes().hex()},
             "appended": appended,
         }

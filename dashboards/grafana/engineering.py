@@ -8,6 +8,7 @@ from dashboards.grafana.boards import LATENCY, PIPELINE, Board
 from dashboards.grafana.influxql import Query
 from dashboards.grafana.panels import COLOURS, GREEN, STATUS_WORDS, column, lines, number, rows, states, words_panel
 from vitals.events import Priority
+from vitals.faults import EXPLAINED, Fault
 from vitals.hops import HOPS, Hop
 from vitals.measurements import ALARM_EVENTS, ALARM_STATE, BUNDLES, LEDGER
 from vitals.measurements import HOPS as HOPS_MEASUREMENT
@@ -194,7 +195,25 @@ def _rates(board: Board) -> None:
     )  # fmt: skip
 
 
+def _refused() -> Any:
+    explained = "\n".join(f"- **{fault.value}**: {EXPLAINED[fault]}" for fault in Fault)
+    return lines(
+        "Refused since the bridge's start, by reason",
+        f"Messages and readings that the bridge refused; all are kept in the quarantine.\n\n{explained}",
+        *(
+            Query(
+                f'SELECT max("faults_{fault.value}") FROM {_PARTS} WHERE "part" = \'bridge\' AND $timeFilter '
+                "GROUP BY time($__interval) fill(none)",
+                _LETTERS[index],
+                alias=fault.value,
+            )
+            for index, fault in enumerate(Fault)
+        ),
+    ).interval("30s")
+
+
 def _quality(board: Board) -> None:
+    board.add(_refused(), 24, 9)
     sums = ("n", "refused", "doubtful", "unusable")
     board.add(
         lines(

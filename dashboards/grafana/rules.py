@@ -170,6 +170,9 @@ def _with_unit(measure: Measure) -> str:
     return measure.label if unit.startswith("{") else f"{measure.label} ({unit})"
 
 
+# How long, where a number is there.
+_LONG: Final = "{{ if $values.B.Labels }}{{ humanizeDuration $values.B.Value }}{{ else }}nobody knows how long{{ end }}"
+
 # -- about the pipeline ------------------------------------------------------------------------------------------------
 
 
@@ -211,7 +214,9 @@ def _trouble() -> _Rule:
                             "down", "warning", {"A": (_newest_of_part("status"), _DAY_S)},
         (("B", _last("A")), ("C", _threshold("B", "gt", 0))),
         "{{ $labels.part }} says that it is not well",
-        "1 is slow, 2 is down; now {{ printf \"%.0f\" $values.B.Value }}. The dashboard Pipeline and the part's log "
+        '1 is slow, 2 is down; now {{ with $values.B.Labels }}{{ printf "%.0f" $values.B.Value }}'
+        '{{ else }}unknown{{ end }}. '
+        "The dashboard Pipeline and the part's log "
         "say why.",
         hold="2m",
     )  # fmt: skip
@@ -221,7 +226,7 @@ def _behind() -> _Rule:
     return _pipeline(
         "teleward-behind", "Work is behind ward time", "critical", {"A": (_newest_of_part("behind_s"), _DAY_S)},
         (("B", _last("A")), ("C", _threshold("B", "gt", 60))),
-        "{{ $labels.part }} is behind by {{ humanizeDuration $values.B.Value }}",
+        f"{{{{ $labels.part }}}} is behind by {_LONG}",
         "Alarms come late by so much. 60 s: a frame of the grid (site).", hold="2m",
     )  # fmt: skip
 
@@ -231,7 +236,8 @@ def _unexplained() -> _Rule:
     return _pipeline(
         "teleward-unexplained", "Readings that nobody can explain", "warning", {"A": (query, _DAY_S)},
         (("B", _last("A")), ("C", _threshold("B", "outside_range", -0.5, 0.5))),
-        '{{ $labels.device }}: {{ printf "%.0f" $values.B.Value }} readings are unexplained',
+        '{{ $labels.device }}: {{ with $values.B.Labels }}{{ printf "%.0f" $values.B.Value }}{{ else }}some{{ end }} '
+        'readings are unexplained',
         "Sent, and neither stored nor duplicate nor refused for half an hour. Above 0 the device may still have "
         "them; below "
         "it counts wrongly. `teleward ledger` says which bundles.", hold="30m",
@@ -243,7 +249,7 @@ def _slow() -> _Rule:
     return _pipeline(
         "teleward-slow", "Alarms take long", "warning", {"A": (query, 3600)},
         (("B", _last("A")), ("C", _threshold("B", "gt", 180))),
-        "Alarms of partition {{ $labels.partition }} take {{ humanizeDuration $values.B.Value }}",
+        f"Alarms of partition {{{{ $labels.partition }}}} take {_LONG}",
         "From the measurement to the alarm, p99 of the last hour. 180 s: two frames of a minute and the allowed "
         "lateness, "
         "with room (site). An hour without alarms is no fault.", hold="5m", no_data="OK",
