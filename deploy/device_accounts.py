@@ -41,6 +41,8 @@ def remove_device(device: str, folder: Path, users: Path | None) -> dict[str, An
         AccountError: If it is none of the broker's devices.
     """
     accounts = _accounts(folder, users)
+    if device == topics.SYNTHETIC_DEVICE:
+        raise AccountError(f"{device!r} is the test patient's; the stack needs it to know that alarms come through")
     if accounts.users().get(device) is not Role.DEVICE:
         raise AccountError(f"{device!r} is no device of this broker; `teleward device list` names them")
     accounts.remove(device)
@@ -48,13 +50,13 @@ def remove_device(device: str, folder: Path, users: Path | None) -> dict[str, An
 
 
 def list_devices(folder: Path, users: Path | None) -> dict[str, Any]:
-    """The devices of a broker, by name.
+    """The devices of a broker, by name, without the test patient's.
 
     Raises:
         AccountError: If there is no such stack.
     """
     known = _accounts(folder, users).users()
-    return {"devices": sorted(name for name, role in known.items() if role is Role.DEVICE)}
+    return {"devices": sorted(n for n, role in known.items() if role is Role.DEVICE and n != topics.SYNTHETIC_DEVICE)}
 
 
 def _accounts(folder: Path, users: Path | None) -> Accounts:

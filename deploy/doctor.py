@@ -39,6 +39,7 @@ _MUCH_LAG: Final = 200  # records; a tick a second and partition is written even
 _OLD_TICK_S: Final = 10.0
 _CERTIFICATE_DAYS: Final = 30
 _TAIL: Final = 64
+_HEALTH_TAIL: Final = 200  # every part speaks every two seconds
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -93,6 +94,7 @@ async def _examine(state: StackState, folder: Path) -> list[Finding]:
         _within("Mosquitto", lambda: _mosquitto(state)),
         _within("store", lambda: _store(state)),
         _within("page", lambda: _page(state)),
+        _within("test patient", lambda: _test_patient(state)),
     )
     for findings in asked:
         found += findings
@@ -238,6 +240,31 @@ async def _page(state: StackState) -> list[Finding]:
 
     status = await asyncio.to_thread(ask)
     return [Finding("page", status == 200, f"{state.page} answers {status}", "" if status == 200 else "see console")]
+
+
+async def _test_patient(state: StackState) -> list[Finding]:
+    """What became of the newest test alarm, as the pager says."""
+    if not state.variables.get(env.TEST_PASSWORD_FILE):
+        return []
+    tail = await read_partition_tail(KafkaSettings(state.variables[env.KAFKA]), topics.HEALTH.name, 0, _HEALTH_TAIL)
+    told = [said for record in tail if (said := _said(record.value)).get("part") == "pager"]
+    test = told[-1].get("test") if told else None
+    if not isinstance(test, dict):
+        return [Finding("test patient", False, "the pager says nothing of it", "is the pager running? see its log")]
+    if "ok" not in test:
+        return [Finding("test patient", True, f"its first test alarm is to come; {test.get('sent', 0)} bundles sent")]
+    if not test["ok"]:
+        return [Finding("test patient", False, f"{test.get('why')}", "real alarms may not come through either")]
+    hops = test.get("hops", {})
+    text = f"its alarm was answered {hops.get('total', 0) / 1e3:.1f} s after it was raised"
+    return [Finding("test patient", True, f"{text}; {test.get('failed', 0)} of {test.get('trials', 0)} failed")]
+
+
+def _said(value: bytes | None) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(value or b"{}", type=dict[str, Any])
+    except msgspec.DecodeError:
+        return {}
 
 
 def _disk(folder: Path) -> Finding:

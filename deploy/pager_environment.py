@@ -10,6 +10,8 @@
 | ``TELEWARD_LINK_KEY_FILE`` | keys of the links, a line each; the first signs, all are believed |
 | ``TELEWARD_HEARTBEAT_URL`` | asked while all is well: whoever expects it notices when it stops |
 | ``TELEWARD_SITE`` | of whom the links are |
+| ``TELEWARD_TEST_PASSWORD_FILE`` | password of the device ``teleward-test-1``: with it the test patient lives |
+| ``TELEWARD_TEST_EVERY_MIN`` | minutes from one of its trials to the next; 30 |
 | ``TELEWARD_SECRET_NAME`` | stands for ``${NAME}`` in the address of a channel |
 """
 
@@ -19,12 +21,14 @@ from pathlib import Path
 from typing import Final
 
 from deploy.paging import PagingSettings
-from deploy.parts.environment import Environment, SettingError
+from deploy.parts.environment import TEST_PASSWORD_FILE, Environment, SettingError
 from stream_processors.paging.policy import DEFAULT
 from stream_processors.paging.policy_file import read_policies
+from stream_processors.paging.probe import ProbeSettings
 from stream_processors.paging.rota_file import RotaFile, read_rota
 from stream_processors.paging.settings import PagerSettings
 from stream_processors.paging.turn import Plan
+from vitals.signs import MINUTE_NS
 
 ROTA: Final = "TELEWARD_ROTA"
 POLICY: Final = "TELEWARD_POLICY"
@@ -34,6 +38,7 @@ CONSOLE_URL: Final = "TELEWARD_PAGER_CONSOLE_URL"
 LINK_KEY_FILE: Final = "TELEWARD_LINK_KEY_FILE"
 HEARTBEAT_URL: Final = "TELEWARD_HEARTBEAT_URL"
 SITE: Final = "TELEWARD_SITE"
+TEST_EVERY: Final = "TELEWARD_TEST_EVERY_MIN"
 SECRETS: Final = "TELEWARD_SECRET_"
 
 
@@ -73,8 +78,22 @@ def paging(environment: Environment) -> PagingSettings:
             for name, value in environment.variables.items()
             if name.startswith(SECRETS)
         },
+        probe=_probe(environment),
         reread=files.changed,
     )
+
+
+def _probe(environment: Environment) -> ProbeSettings | None:
+    """None where the test patient has no way to the broker."""
+    if not environment.text(TEST_PASSWORD_FILE):
+        return None
+    every_min = environment.number(TEST_EVERY, 30.0)
+    try:
+        return ProbeSettings(every_ns=round(every_min * MINUTE_NS), speed=environment.clock().speed)
+    except ValueError as error:
+        raise SettingError(
+            f"{TEST_EVERY} is {every_min:g}; a trial may take three minutes: it takes above 3"
+        ) from error
 
 
 class PlanFiles:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from typing import Any, Literal, cast
 
 import msgspec
 
 from deploy.ward_process import RegistryRecord, say
+from stream_processors.paging.probe import ProbeSettings, bindings
 from transport.kafka import KafkaSettings, make_producer, read_all
 from vitals import log as records
 from vitals import topics
@@ -73,6 +75,28 @@ def enrol(
     )
 
 
+async def enrol_test_patient(kafka: KafkaSettings, now_ns: int, settings: ProbeSettings) -> None:
+    """Have the registry know the test patient and its device; what it knows already is not said again.
+
+    Args:
+        kafka: Where the registry is.
+        now_ns: Ward time.
+        settings: How it behaves.
+
+    Raises:
+        KafkaError: If the registry cannot be reached.
+    """
+    found = await read_all(kafka, topics.REGISTRY.name, compacted=True)
+    said = [records.decode(record.value) for record in found if record.value]
+    states = [s.state for s in said if isinstance(s, Enrolment) and s.patient == topics.SYNTHETIC]
+    worn = [s for s in said if isinstance(s, Binding) and s.device == topics.SYNTHETIC_DEVICE and s.to_ns is None]
+    enrolment, binding = bindings(now_ns, settings)
+    missing: list[RegistryRecord] = [] if states[-1:] == ["admitted"] else [enrolment]
+    if not any((b.patient, b.period_ns) == (binding.patient, binding.period_ns) for b in worn[-1:]):
+        missing.append(binding)
+    await _write(kafka, missing)
+
+
 def _checked(name: str, what: str) -> None:
     if not topics.PATIENT_ID.fullmatch(name):
         raise RegistryError(f"{name!r} cannot be a {what}: letters, digits, '.', '_' and '-', at most 64 of them")
@@ -85,14 +109,16 @@ async def _bindings(kafka: str) -> list[Binding]:
 
 
 def _say(kafka: str, record: RegistryRecord) -> dict[str, Any]:
-    async def write() -> None:
-        producer = make_producer(KafkaSettings(kafka))
-        await producer.start()
-        try:
-            await say(producer, record)
-        finally:
-            await producer.stop()
-
-    asyncio.run(write())
+    asyncio.run(_write(KafkaSettings(kafka), [record]))
     told: dict[str, Any] = msgspec.to_builtins(record)
     return told
+
+
+async def _write(kafka: KafkaSettings, said: Iterable[RegistryRecord]) -> None:
+    producer = make_producer(kafka)
+    await producer.start()
+    try:
+        for record in said:
+            await say(producer, record)
+    finally:
+        await producer.stop()

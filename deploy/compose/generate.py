@@ -254,6 +254,10 @@ def _part(part: str) -> dict[str, Any]:
             "TELEWARD_ROTA": f"{folder}/rota.yaml",
             "TELEWARD_PAGER_DB": f"{folder}/pager.db",
             "TELEWARD_LINK_KEY_FILE": f"{folder}/link-key",
+            "TELEWARD_TEST_PASSWORD_FILE": f"{prepare.WARD / prepare.TEST_PASSWORD}",
+            "TELEWARD_MQTT_HOST": "mosquitto",
+            "TELEWARD_MQTT_PORT": str(values.MQTT_TLS_PORT),
+            "TELEWARD_MQTT_CA": f"{prepare.WARD / prepare.TEST_AUTHORITY}",
             "TELEWARD_PAGER_CONSOLE_URL": f"${{TELEWARD_PAGER_CONSOLE_URL:-{prepare.CONSOLE_URL}}}",
         }
         extra = {"networks": ["inside", "outside"]}  # pages leave the building

@@ -18,6 +18,7 @@ from deploy.brokers import certificates, values
 from deploy.brokers.mosquitto import BrokerFiles, Listener, Role, Tls, configuration
 from deploy.devices import Accounts
 from deploy.up.pager_files import pager_variables
+from vitals import topics
 
 ROOT: Final = Path("/var/lib/teleward")
 """Where Teleward's image has the folders below; volumes that are first used there belong to its user."""
@@ -32,6 +33,8 @@ CONFIG: Final = MQTT / "mosquitto.conf"
 AUTHORITY: Final = MQTT / "certificates" / "authority.pem"
 PARTS: Final = {values.BRIDGE_USER: Role.BRIDGE, values.WATCHER_USER: Role.WATCHER}
 STORE_SECRETS: Final = ("influx-token", "influx-password", "grafana-password")
+TEST_PASSWORD: Final = "pager/test-patient/password"  # noqa: S105 - of its file, in the ward's folder
+TEST_AUTHORITY: Final = "pager/test-patient/authority.pem"
 FIRST_PERSON: Final = "admin"
 CONSOLE_URL: Final = f"http://127.0.0.1:{values.CONSOLE_PORT}/"
 HOSTS: Final = "TELEWARD_MQTT_HOSTS"
@@ -70,7 +73,7 @@ def prepare(mqtt: Path, store: Path, ward: Path, environ: Mapping[str, str]) -> 
     listeners = (Listener("0.0.0.0", values.MQTT_TLS_PORT, tls), Listener("127.0.0.1", values.MQTT_PORT))  # noqa: S104 - with TLS
     (mqtt / CONFIG.name).write_text(configuration(files, listeners), encoding="utf-8")
     made += [f"the secret {name}" for name in STORE_SECRETS if _secret(store / name)]
-    return (*made, *_prepare_ward(ward))
+    return (*made, *_prepare_ward(ward), *_prepare_test_patient(ward, accounts, folder / "authority.pem"))
 
 
 def _prepare_ward(ward: Path) -> list[str]:
@@ -93,6 +96,17 @@ def _prepare_ward(ward: Path) -> list[str]:
 
     keep(secret)
     pager_variables(ward / "pager", CONSOLE_URL, FIRST_PERSON, keep)
+    return made
+
+
+def _prepare_test_patient(ward: Path, accounts: Accounts, authority: Path) -> list[str]:
+    """The pager gets what its device needs of the broker's folder, and no more: it talks to the outside."""
+    made = [] if topics.SYNTHETIC_DEVICE in accounts.users() else [f"the device {topics.SYNTHETIC_DEVICE}"]
+    password = ward / TEST_PASSWORD
+    password.parent.mkdir(parents=True, exist_ok=True)
+    password.touch(mode=0o600)
+    password.write_text(accounts.own(topics.SYNTHETIC_DEVICE, Role.DEVICE), encoding="utf-8")
+    (ward / TEST_AUTHORITY).write_bytes(authority.read_bytes())
     return made
 
 

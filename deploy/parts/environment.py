@@ -33,6 +33,7 @@ MQTT_USER: Final = "TELEWARD_MQTT_USER"
 MQTT_PASSWORD: Final = "TELEWARD_MQTT_PASSWORD"  # noqa: S105 - a name
 MQTT_PASSWORD_FILE: Final = "TELEWARD_MQTT_PASSWORD_FILE"  # noqa: S105 - a name
 MQTT_CA: Final = "TELEWARD_MQTT_CA"
+TEST_PASSWORD_FILE: Final = "TELEWARD_TEST_PASSWORD_FILE"  # noqa: S105 - a name
 CLOCK: Final = "TELEWARD_CLOCK"
 CONSOLE_SECRET_FILE: Final = "TELEWARD_CONSOLE_SECRET_FILE"  # noqa: S105 - a name
 PULSE: Final = "TELEWARD_PULSE"
@@ -158,6 +159,25 @@ class Environment:
             reconnect_max_s=2.0,  # alone on its broker, and patients wait
         )
         return BridgeSettings(mqtt=mqtt, kafka=self.kafka(name), bridge=name)
+
+    def test_device(self) -> MqttSettings | None:
+        """How the test patient's device reaches the broker; None where it was given no password: there is none then.
+
+        Raises:
+            SettingError: If the authority or the password cannot be read.
+        """
+        password = self.secret("", TEST_PASSWORD_FILE)
+        if password is None:
+            return None
+        return MqttSettings(
+            client_id=topics.SYNTHETIC_DEVICE,
+            host=self.text(MQTT_HOST, "127.0.0.1"),
+            port=int(self.number(MQTT_PORT, 1883)),
+            username=topics.SYNTHETIC_DEVICE,
+            password=password,
+            tls=self._tls(),
+            session_expiry_s=0,
+        )
 
     def _tls(self) -> ssl.SSLContext | None:
         path = self.text(MQTT_CA)

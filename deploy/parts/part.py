@@ -115,9 +115,19 @@ class Running:
     async def _pager(self) -> None:
         from deploy.pager_environment import paging
         from deploy.paging import PagerPart
+        from deploy.registry import enrol_test_patient
+        from transport.mqtt import MqttClient
 
-        part = PagerPart(paging(self.environment), self.environment.clock())
-        await self._exit.enter_async_context(part)
+        settings, clock = paging(self.environment), self.environment.clock()
+        device = self.environment.test_device()
+        part = PagerPart(settings, clock)
+        if device is not None and settings.probe is not None:
+            await enrol_test_patient(settings.pager.kafka, clock.now_ns(), settings.probe)
+            client = await self._exit.enter_async_context(MqttClient(device))
+            await self._exit.enter_async_context(part)
+            part.start_probe(client.publish)
+        else:
+            await self._exit.enter_async_context(part)
         self.how = part.how
         self._watch(part.wait())
 

@@ -28,6 +28,7 @@ from deploy.up.pager_files import pager_variables
 from deploy.up.settings import StackState, UpSettings, read_state, runs, write_state
 from transport.stores.influx_setup import set_up_influx
 from transport.stores.opened import influx_settings
+from vitals import topics
 
 Say = Callable[[str], None]
 _FIRST_USER: Final = "admin"
@@ -116,6 +117,7 @@ class NativeWard:
         accounts = self.servers.mqtt.accounts
         self.servers.password(values.BRIDGE_USER, MqttRole.BRIDGE)
         self.servers.password(values.WATCHER_USER, MqttRole.WATCHER)
+        self.servers.password(topics.SYNTHETIC_DEVICE, MqttRole.DEVICE)
         told = {
             env.KAFKA: self.servers.bootstrap,
             env.PARTITIONS: str(self.settings.partitions),
@@ -124,6 +126,7 @@ class NativeWard:
             env.MQTT_PORT: str(self.servers.mqtt_port),
             env.MQTT_USER: values.BRIDGE_USER,
             env.MQTT_PASSWORD_FILE: str(accounts.own_file(values.BRIDGE_USER)),
+            env.TEST_PASSWORD_FILE: str(accounts.own_file(topics.SYNTHETIC_DEVICE)),
             env.STORE: self._store(folder),
             env.CONSOLE_SECRET_FILE: str(_secret(folder / "console" / "secret")),
             "TELEWARD_CONSOLE_PORT": str(self.settings.port or free_port()),

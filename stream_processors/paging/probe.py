@@ -13,7 +13,6 @@ that is not acknowledged in its time is an alarm of the pager's own and says how
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import secrets
 import time
@@ -46,6 +45,8 @@ _WELL: Final[dict[str, float | str | bool]] = {
     "consciousness": "A", "oxygen": False,
 }  # fmt: skip
 _KEPT: Final = 200
+_WAITING: Final = 360
+"""Bundles that wait for a broker: an hour of them. Nobody needs what was well before that."""
 
 Publish = Callable[[str, bytes], Awaitable[None]]
 
@@ -102,10 +103,14 @@ class Trial:
     paged_s: float = 0.0
     asked_s: float = 0.0
 
-    def how_far(self) -> str:
-        """Where it stands still, in words."""
+    def how_far(self, unsent: str = "") -> str:
+        """Where it stands still, in words.
+
+        Args:
+            unsent: Why the broker does not take what the device sends; "" where it does.
+        """
         if not self.alarm_id:
-            return "no alarm came of it"
+            return f"the MQTT broker does not take it ({unsent})" if unsent else "no alarm came of it"
         if not self.paged_s:
             return "its alarm was raised, and no page came"
         if not self.asked_s:
@@ -150,7 +155,8 @@ class Probe:
         self._failed = 0
         self._totals: deque[float] = deque(maxlen=_KEPT)
         self._newest: dict[str, Any] = {}
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[bytes] = deque(maxlen=_WAITING)
+        self._unsent = ""
         self._stopping = asyncio.Event()
         self.sent = 0
 
@@ -160,13 +166,20 @@ class Probe:
             now_ns = self._clock.now_ns()
             self.look(now_ns)
             self._waiting.append(self.bundle(now_ns))
-            # A broker that does not take them is what a trial finds, in its own time; they stay in order.
-            with contextlib.suppress(MqttError, OSError):
-                while self._waiting:
-                    await self._publish(bundle_topic(SYNTHETIC_DEVICE), self._waiting[0])
-                    self._waiting.popleft()
-                    self.sent += 1
+            await self._send()
             await until(self._clock, now_ns + self._settings.period_ns, self._stopping)
+
+    async def _send(self) -> None:
+        """All that waits, in order. A broker that does not take it is what a trial finds, in its own time."""
+        try:
+            while self._waiting:
+                await self._publish(bundle_topic(SYNTHETIC_DEVICE), self._waiting[0])
+                self._waiting.popleft()
+                self.sent += 1
+        except (MqttError, OSError) as error:
+            self._unsent = type(error).__name__
+        else:
+            self._unsent = ""
 
     def stop(self) -> None:
         """End with the bundle that is under way."""
@@ -241,16 +254,18 @@ class Probe:
 
     def _give_up(self, trial: Trial, now_ns: int) -> None:
         self._failed += 1
-        self._newest = {"at_ns": now_ns, "ok": False, "why": trial.how_far()}
+        why = trial.how_far(self._unsent)
+        self._newest = {"at_ns": now_ns, "ok": False, "why": why}
         self._trial = None
-        log.warning("a trial of the test patient failed: %s", trial.how_far())
-        self._found(Found(rule=own.TEST, cause=f"the test patient's oxygen fell, and {trial.how_far()}"))
+        log.warning("a trial of the test patient failed: %s", why)
+        self._found(Found(rule=own.TEST, cause=f"the test patient's oxygen fell, and {why}"))
 
     def told(self) -> dict[str, Any]:
         """The newest trial and how long trials took, for words of health; milliseconds of the wall."""
         ordered = sorted(self._totals)
         more = {f"p{p}_ms": round(percentile(ordered, p), 1) for p in (50, 90)} if ordered else {}
-        return {**self._newest, "trials": len(ordered) + self._failed, "failed": self._failed, **more}
+        counts = {"trials": len(ordered) + self._failed, "failed": self._failed, "sent": self.sent}
+        return {**self._newest, **counts, "due_ns": self._next_ns, **more}
 
 
 def bindings(now_ns: int, settings: ProbeSettings) -> tuple[Enrolment, Binding]:

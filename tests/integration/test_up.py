@@ -83,6 +83,12 @@ def asked(folder: Path) -> dict[str, str]:
     return wrong
 
 
+def found(folder: Path, what: str) -> str:
+    """What the doctor says of one thing."""
+    findings = json.loads(teleward("doctor", "--folder", str(folder), "--json")[1].splitlines()[-1])
+    return next((one["text"] for one in findings["findings"] if one["what"] == what), "")
+
+
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     installed()
@@ -162,11 +168,18 @@ def test_it_stops_in_order_keeps_what_it_holds_and_starts_again(up: Up) -> None:
     left = [line for name in ("pulse/bridge.json", "stack.json") for line in [up.folder / name] if line.exists()]
     assert left == []
     assert list(asked(up.folder)) == ["stack"]
-    again = Up(up.folder, "--workers", "1")
+    again = Up(up.folder, "--workers", "1", "--speed", "20")
     try:
         again.says("Ctrl-C stops it")
         assert not [line for line in again.lines if line.startswith("made the topic")]
-        assert "wrist-1" in teleward("device", "list", "--folder", str(up.folder))[1]
+        devices = teleward("device", "list", "--folder", str(up.folder))[1]
+        assert "wrist-1" in devices
+        assert topics.SYNTHETIC_DEVICE not in devices
+        assert teleward("device", "remove", topics.SYNTHETIC_DEVICE, "--folder", str(up.folder))[0] == 1
+        trial = ""
+        while "to come" in (trial := found(up.folder, "test patient")) or not trial:
+            assert again.process.poll() is None
+        assert re.fullmatch(r"its alarm was answered \d+\.\d s after it was raised; 0 of 1 failed", trial)
     finally:
         again.end()
 

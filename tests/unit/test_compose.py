@@ -21,6 +21,7 @@ from deploy.compose import generate, prepare
 from deploy.devices import Accounts
 from deploy.native.installed import look
 from stream_processors.paging.rota_file import read_rota
+from vitals import topics
 
 ROOT = Path(generate.__file__).parent.parent.parent
 SERVICES = generate.compose()["services"]
@@ -98,14 +99,22 @@ def test_no_secret_stands_in_the_file():
 def test_what_is_prepared_is_what_the_broker_reads(tmp_path):
     mqtt, store, ward = tmp_path / "mqtt", tmp_path / "store", tmp_path / "ward"
     made = prepare.prepare(mqtt, store, ward, {prepare.HOSTS: "ward-7.example, 10.1.2.3"})
-    assert len(made) == 8
+    assert len(made) == 9
     text = (mqtt / "mosquitto.conf").read_text()
     assert f"listener {values.MQTT_TLS_PORT} 0.0.0.0" in text
     assert f"persistence_location {prepare.SESSIONS}/" in text
     for name in ("users/passwords", "users/rules", "certificates/server.pem", "certificates/server.key"):
         assert str(mqtt / name) in text
         assert (mqtt / name).exists()
-    assert Accounts(mqtt / "users").users() == {"bridge": Role.BRIDGE, "watcher": Role.WATCHER}
+    assert Accounts(mqtt / "users").users() == {
+        "bridge": Role.BRIDGE,
+        "watcher": Role.WATCHER,
+        topics.SYNTHETIC_DEVICE: Role.DEVICE,
+    }
+    password = ward / prepare.TEST_PASSWORD
+    assert password.read_text() == Accounts(mqtt / "users").own(topics.SYNTHETIC_DEVICE, Role.DEVICE)
+    assert password.stat().st_mode & 0o777 == 0o600
+    assert (ward / prepare.TEST_AUTHORITY).read_bytes() == (mqtt / "certificates" / "authority.pem").read_bytes()
     assert {file.name for file in store.iterdir()} == set(prepare.STORE_SECRETS)
 
 

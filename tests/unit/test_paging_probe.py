@@ -136,7 +136,9 @@ async def test_a_trial_that_fails_says_how_far_it_came(world, reached, why):
     world.probe.look(world.now)
     (found,) = world.found
     assert (found.rule, found.cause) == (own.TEST, f"the test patient's oxygen fell, and {why}")
-    assert world.probe.told() == {"at_ns": world.now, "ok": False, "why": why, "trials": 1, "failed": 1}
+    told = world.probe.told()
+    assert (told["at_ns"], told["ok"], told["why"]) == (world.now, False, why)
+    assert (told["trials"], told["failed"], told["due_ns"]) == (1, 1, START + 31 * M)
     assert world.spo2() == 97
 
 
@@ -167,6 +169,18 @@ async def test_bundles_wait_in_order_for_a_broker_that_does_not_take_them(world)
     assert [bundle["seq"] for bundle in told] == list(range(len(told)))
     assert world.probe.sent == len(told) == 3
     assert told[-1]["n_before"] == sum(bundle["n"] for bundle in told[:-1])
+
+
+async def test_a_trial_says_when_the_broker_takes_nothing(world):
+    world.broken = MqttError("away")
+    world.probe.stop()
+    world.begin()
+    await world.probe._send()
+    world.probe._waiting.append(b"{}")
+    await world.probe._send()
+    world.go(3 * M)
+    world.probe.look(world.now)
+    assert world.found[0].cause.endswith("the MQTT broker does not take it (MqttError)")
 
 
 @pytest.mark.parametrize("give_up_ns", [M, 30 * M])
