@@ -71,6 +71,8 @@ def latency(ward: WardProcess, speed: float) -> dict[str, dict[str, float]]:
     found: dict[str, Histogram] = {"ingest": ward.bridge.ingest}
     found |= {hop.value: histogram for hop, histogram in ward.monitoring.hops.items()}
     found |= {hop.value: histogram for hop, histogram in ward.storing.hops.items()}
+    if ward.pager is not None:
+        found |= {hop.value: histogram for hop, histogram in ward.pager.pager.engine.ways.hops.items()}
     return {name: hop_line(histogram, speed) for name, histogram in found.items() if histogram.count}
 
 

@@ -3,6 +3,9 @@
 ```
   measured -> published -> received -> appended -> fetched -> scored -> emitted -> stored
   (device)    (device)     (bridge)    (Kafka)     (monitoring)         (Kafka) -> shown
+                                                             |
+                                                             +-> queued -> sent -> answered -> acknowledged
+                                                                 (pager)          (a person)   (ward, pager)
 ```
 
 A stamp is ward time in nanoseconds; in a demo that runs faster than the wall, a difference of stamps divided by the
@@ -34,6 +37,10 @@ class Stamp(enum.StrEnum):
     EMITTED = "emitted"
     STORED = "stored"
     SHOWN = "shown"
+    QUEUED = "queued"
+    SENT = "sent"
+    ANSWERED = "answered"
+    ACKNOWLEDGED = "acknowledged"
 
 
 class Hop(enum.StrEnum):
@@ -47,8 +54,13 @@ class Hop(enum.StrEnum):
     EMIT = "emit"
     STORE = "store"
     SHOW = "show"
+    NOTICE = "notice"
+    SEND = "send"
+    ANSWER = "answer"
+    CONFIRM = "confirm"
     TO_ALARM = "to_alarm"
     TO_SHOWN = "to_shown"
+    TO_ANSWERED = "to_answered"
 
 
 # Ways of every bundle from the device's hand, alarm or not: what a benchmark counts. Both ends cross clocks.
@@ -91,8 +103,17 @@ HOPS: Final[dict[Hop, HopRow]] = {
     Hop.EMIT: HopRow(Stamp.SCORED, Stamp.EMITTED, "Kafka's acknowledgement of the event"),
     Hop.STORE: HopRow(Stamp.EMITTED, Stamp.STORED, "the storing app's batch and the store's answer"),
     Hop.SHOW: HopRow(Stamp.EMITTED, Stamp.SHOWN, "the console's consumer, the stream to the page, the page"),
+    Hop.NOTICE: HopRow(
+        Stamp.SCORED, Stamp.QUEUED, "Kafka, the pager's consumer, and the wait that the policy asks for"
+    ),
+    Hop.SEND: HopRow(Stamp.QUEUED, Stamp.SENT, "the outbox, and the first channel that took the page"),
+    Hop.ANSWER: HopRow(Stamp.SENT, Stamp.ANSWERED, "a person, and those who were told after them"),
+    Hop.CONFIRM: HopRow(
+        Stamp.ANSWERED, Stamp.ACKNOWLEDGED, "the answer as a command to the ward, and its event back at the pager"
+    ),
     Hop.TO_ALARM: HopRow(Stamp.MEASURED, Stamp.EMITTED, "all of it, from the patient to the alarm", True),
     Hop.TO_SHOWN: HopRow(Stamp.MEASURED, Stamp.SHOWN, "all of it, from the patient to the clinician's page", True),
+    Hop.TO_ANSWERED: HopRow(Stamp.MEASURED, Stamp.ANSWERED, "all of it, from the patient to a person's answer", True),
 }
 
 

@@ -5,8 +5,9 @@ This is the part that a kill -9 may hit anywhere: it keeps nothing that the file
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from stream_processors.paging import own
@@ -28,6 +29,7 @@ from stream_processors.paging.state import (
 )
 from stream_processors.paging.store import PagerStore, Positions, Queued
 from stream_processors.paging.turn import Plan
+from stream_processors.paging.ways import Ways
 from vitals.duty import ReceiptName
 from vitals.events import AlarmEvent, Priority
 from vitals.signs import SECOND_NS
@@ -57,6 +59,7 @@ class Engine:
     Attributes:
         plan: What holds; may be replaced between steps.
         state: As the file holds it.
+        ways: How long alarms took until a person answered.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Engine:
         self.plan = plan
         self.store = store
         self.state: PagerState = store.load()
+        self.ways = Ways(store)
         self._links = links
         self._delivery = delivery
 
@@ -76,7 +80,13 @@ class Engine:
         return decisions
 
     def take_events(
-        self, events: Iterable[AlarmEvent], now_ns: int, positions: Positions | None = None, *, more: bool = False
+        self,
+        events: Iterable[AlarmEvent],
+        now_ns: int,
+        positions: Positions | None = None,
+        *,
+        more: bool = False,
+        stamps: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
     ) -> None:
         """Events of the alarm topic as they were read together: one transaction, and people are told of the outcome.
 
@@ -86,6 +96,7 @@ class Engine:
             positions: How far the topic has been read with them.
             more: True where more is known to wait there: nobody is told before the end is reached, for what rose in
                 the backlog may have ended in it.
+            stamps: event id -> when it passed each hop, as far as it is known.
         """
         state, decisions = self.state, list[Decision]()
         theirs = [event for event in events if event.patient != own.OWN]
@@ -97,6 +108,8 @@ class Engine:
         self.state = state
         for event in theirs:
             self._note_people(event)
+            calls = self.plan.policies.of(event.rule, event.priority) is not None
+            self.ways.on_event(event, stamps.get(event.event_id, {}), now_ns, calls=calls)
 
     def _note_people(self, event: AlarmEvent) -> None:
         """What an event says of people: they answered, they acted."""
@@ -133,6 +146,7 @@ class Engine:
     def sent(self, queued: Queued, now_ns: int) -> None:
         """A channel took a message."""
         self.store.mark(queued, "sent", now_ns, f"channel {queued.channel + 1}")
+        self.ways.on_sent(queued.send, now_ns)
         person = queued.send.person
         alarm = self.state.own.get(own.key(own.CHANNEL, person))
         if alarm is None or alarm.closed:
@@ -265,6 +279,8 @@ class Engine:
                 now_ns,
             )
         self.store.receipt(send.message_id, send.person, "answered", asked_ns, found.action)
+        if found.action not in ("confirm", "hand-on"):
+            self.ways.on_answered(send.alarm_ids, asked_ns)
         self.store.use_link(found.link_id, now_ns, ask_id)
         return LinkDone(send.person, found.action, send)
 

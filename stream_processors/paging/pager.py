@@ -109,6 +109,7 @@ class Pager:
         self.auditing = Auditing(settings, self.engine, self._clock, self.found, lambda: self.heart.came_round("audit"))
         self.answering = Answering(settings.kafka, self.engine, self._clock, self._confirmed, self._tested, self._stir)
         self.ward = WardFollower(settings.patient_kafka, settings.pipeline_silence_s)
+        self.heart.also["hops"] = self._hops
         self._changed = True
         self.on_test_event: Callable[[AlarmEvent], None] = lambda _: None
         """Told of each event of the test patient."""
@@ -155,6 +156,10 @@ class Pager:
         """What it says of itself: ok, slow or down, and words."""
         told = self.heart.health(self._clock.now_ns(), self.heart.stuck())
         return str(told["status"]), str(told["text"])
+
+    def _hops(self) -> dict[str, str]:
+        """As every part says them in its words of health."""
+        return {hop.value: times.to_bytes().hex() for hop, times in self.engine.ways.hops.items() if times.count}
 
     def _confirmed(self, message_id: str, now_ns: int) -> None:
         self._keep_watch(watch.confirmed(self._watch, message_id, now_ns))
@@ -210,8 +215,10 @@ class Pager:
                 continue
             positions = reader.positions
             more = any(positions[place] < offset for place, offset in end.items())
-            events = [event for record in records if (event := self._event(record)) is not None]
-            self.engine.take_events(events, self._clock.now_ns(), positions, more=more)
+            read = [(event, record) for record in records if (event := self._event(record)) is not None]
+            events = [event for event, _ in read]
+            stamps = {event.event_id: stamps_of(record) for event, record in read}
+            self.engine.take_events(events, self._clock.now_ns(), positions, more=more, stamps=stamps)
             for event in events:
                 if event.patient == topics.SYNTHETIC:
                     self.on_test_event(event)
@@ -395,3 +402,12 @@ class Pager:
         self._changed = True
         self._wake.set()
         self.passing.more.set()
+
+
+def stamps_of(record: Record) -> dict[str, int]:
+    """The stamps of an alarm event's record; none where it has none that can be read."""
+    for name, value in record.headers:
+        if name == "stamps":
+            with contextlib.suppress(msgspec.DecodeError):
+                return msgspec.json.decode(value, type=dict[str, int])
+    return {}

@@ -425,6 +425,11 @@ class PagerStore:
         row = self._db.execute("SELECT body FROM state WHERE part = 'kept' AND name = ?", (name,)).fetchone()
         return None if row is None else bytes(row[0])
 
+    def forget(self, name: str) -> None:
+        """Forget a value that was kept."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM state WHERE part = 'kept' AND name = ?", (name,))
+
 
 def _name(passing: Command | AlarmEvent | Told) -> str:
     match passing:

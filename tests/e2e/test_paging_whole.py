@@ -23,6 +23,7 @@ from device_sim import Simulation, plan, volatile
 from device_sim.scenario_file import parse
 from stream_processors.paging.outlets import KafkaOutlets
 from stream_processors.paging.probe import ProbeSettings, bindings
+from stream_processors.paging.ways import HERE
 from transport.kafka import KafkaSettings, TopicReader
 from vitals import answers, audit, topics
 from vitals.answers import Ask, Told
@@ -170,9 +171,12 @@ async def test_from_the_onset_to_the_answer_by_a_link(whole: Whole):
         used.alarms
     )
 
+    await whole.ward_or(whole.entry("hops"))
     await whole.ward_or(_kept(whole, "link-used"))
     file = whole.folder / "audit.jsonl"
     assert verify_audit(file)["broken"] is None
+    ways = whole.ward.pager.pager.engine.ways.hops
+    assert {hop: times.count > 0 for hop, times in ways.items()} == dict.fromkeys(HERE, True)
     story = tell_story(file, alarm_id)["story"]
     told = [fact.get("event") or fact["what"] for fact in story]
     assert told[0] == "raised"
@@ -180,6 +184,10 @@ async def test_from_the_onset_to_the_answer_by_a_link(whole: Whole):
     # A command's event has the time of the ward's newest tick, which lies before the pager's own clock.
     own = [fact["what"] for fact in story if fact.get("message") == message]
     assert own.index("page-queued") < own.index("page-opened")
+    (took,) = (fact["text"] for fact in story if fact.get("what") == "hops")
+    hops = dict(re.findall(r"(\w+) (\d+\.\d) s", took))
+    assert {"judge", "notice", "send", "answer", "confirm", "to_answered"} <= set(hops)
+    assert float(hops["to_answered"]) >= float(hops["answer"]) > 0
 
 
 async def _kept(whole: Whole, what: str) -> None:
