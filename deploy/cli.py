@@ -255,6 +255,7 @@ def _told() -> tuple[type[Exception], ...]:
     from deploy.audit import AuditError
     from deploy.bench.latency import BenchError
     from deploy.bench.machine import MachineError
+    from deploy.bench.peers.environments import PeerError
     from deploy.brokers.certificates import CertificateError
     from deploy.burden import BurdenError
     from deploy.devices import AccountError
@@ -302,6 +303,7 @@ def _told() -> tuple[type[Exception], ...]:
         PagingError,
         PartFailedError,
         PartStartError,
+        PeerError,
         PromiseBrokenError,
         RecordError,
         RecordingError,

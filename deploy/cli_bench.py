@@ -45,6 +45,24 @@ def latency(
     _finish(asyncio.run(run_latency(settings, quietly)), out, as_json=as_json)
 
 
+@bench_app.command()
+def peers(
+    bundles: Annotated[int, typer.Option(help="Of the fast; the slow get a share of it.")] = 1_000_000,
+    rounds: Annotated[int, typer.Option(help="How often everybody runs.")] = 3,
+    only: Annotated[str, typer.Option(help="Names, with commas between; everybody by default.")] = "",
+    install: Annotated[bool, typer.Option(help="Install what is missing first (pip, Maven).")] = False,
+    folder: Annotated[Path | None, typer.Option(help="Where peers are installed; .stack/peers by default.")] = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """The same work by what a user would pick instead, interleaved on one Kafka; outputs checked to be equal."""
+    from deploy.bench.peers.contest import PeersSettings, run_peers
+
+    names = tuple(name.strip() for name in only.split(",") if name.strip())
+    settings = PeersSettings(bundles, rounds, names, install, folder)
+    _finish(asyncio.run(run_peers(settings, quietly)), out, as_json=as_json)
+
+
 def register(app: typer.Typer) -> None:
     """Put these commands on the command line."""
     app.add_typer(bench_app, name="bench")

@@ -39,7 +39,7 @@ def usage(pids: Mapping[str, int]) -> Usage:
         MachineError: If one is gone, or the kernel does not tell.
     """
     try:
-        cpu = {name: _cpu_s(pid) for name, pid in pids.items()}
+        cpu = {name: cpu_s(pid) for name, pid in pids.items()}
         fields = [int(word) for word in Path("/proc/stat").read_text("ascii").split("\n", 1)[0].split()[1:9]]
     except (OSError, IndexError, ValueError) as error:
         raise MachineError(f"a process ended while it was measured, or this is no Linux: {error}") from error
@@ -47,7 +47,8 @@ def usage(pids: Mapping[str, int]) -> Usage:
     return Usage(cpu, sum(fields) * _TICK_S - idle, idle)
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
+    """Processor time that a process has taken so far, in user and kernel."""
     # The name in brackets may hold blanks: what follows it counts.
     fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) * _TICK_S

@@ -29,6 +29,9 @@ def in_words(result: Mapping[str, Any]) -> str:
     if "goals" in result:
         lines += ["", f"{'goal':58} {'measured':>24} {'wanted':>14}"]
         lines += [f"{g['goal']:58} {g['measured']!s:>24} {g['wanted']!s:>14}  {g['verdict']}" for g in result["goals"]]
+    for name in ("peers", "ratios"):
+        if name in result:
+            lines += ["", *_plain(name, result[name])]
     if not lines or not any(lines):
         lines = [json.dumps(result, indent=2)]
     return "\n".join(lines)
@@ -53,6 +56,14 @@ def _table_lines(part: Mapping[str, Any]) -> Iterator[str]:
             yield "  " + "  ".join(f"{key} {value}" for key, value in row.items() if not isinstance(value, dict | list))
 
 
+def _plain(name: str, rows: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """A table of whatever its rows hold."""
+    columns = [column for column in next(iter(rows.values()), {}) if column != "what"]
+    yield f"{name:36}" + "".join(f"{column:>16}" for column in columns)
+    for of, row in rows.items():
+        yield f"{of:36}" + "".join(f"{row.get(column, ''):>16}" for column in columns)
+
+
 def _times(part: Mapping[str, Any]) -> dict[str, Any]:
     found = {**part.get("ways", {}), **part.get("hops", {})}
     return {name: row for name, row in found.items() if row.get("count")}
@@ -62,7 +73,16 @@ def _parts(result: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
     """The report itself and every report inside it."""
     yield str(result.get("bench", "")), result
     for name, value in result.items():
-        if isinstance(value, Mapping) and name not in {"machine", "settings", "processes", "ways", "hops", "load"}:
+        if isinstance(value, Mapping) and name not in {
+            "machine",
+            "settings",
+            "processes",
+            "ways",
+            "hops",
+            "load",
+            "peers",
+            "ratios",
+        }:
             for inner, part in _parts(value):
                 yield f"{name} {inner}".strip(), part
 
@@ -80,7 +100,10 @@ def page(result: Mapping[str, Any]) -> str:
             body.append(_table(part["processes"], ("cpu_s", "cpu_s_per_1000", "share", "memory_mb")))
         for kind in ("runs", "steps"):
             body += [_rows(part[kind])] if part.get(kind) else []
-    if "goals" in result:
+    for name in ("peers", "ratios"):
+        if result.get(name):
+            body += [f"<h2>{name}</h2>", _rows([{"": of, **row} for of, row in result[name].items()])]
+    if result.get("goals"):
         body.insert(0, _rows(result["goals"]))
     return _PAGE.format(title=html.escape(str(result.get("bench", "report"))), body="\n".join(body),
                         machine=html.escape(json.dumps(result.get("machine", {}))),

@@ -18,8 +18,8 @@ from vitals.log import Binding, Enrolment
 from vitals.signs import SECOND_NS
 
 SIGNS: Final = ("hr", "spo2", "resp", "temp_c", "sbp")
-_MEAN: Final = np.array([75.0, 97.0, 15.0, 36.8, 122.0])
-_SD: Final = np.array([2.5, 0.5, 1.0, 0.05, 3.0])
+MEAN: Final = np.array([75.0, 97.0, 15.0, 36.8, 122.0])
+SD: Final = np.array([2.5, 0.5, 1.0, 0.05, 3.0])
 _SPO2_LOW: Final = 80.0
 _SWING_NS: Final = 70 * SECOND_NS  # ill and well again by turns, a little longer than the minute that raises an alarm
 
@@ -92,7 +92,7 @@ def payloads(ward: Ward, start_ns: int, seconds: float, *, boot: int) -> tuple[I
     seq = np.arange(count) // ward.patients
     rng = np.random.default_rng(ward.seed)
     # Values from a table: 5 normal numbers for each bundle would cost more than the bundle itself.
-    table = _MEAN + _SD * rng.standard_normal((4096, len(SIGNS)))
+    table = MEAN + SD * rng.standard_normal((4096, len(SIGNS)))
     table[:, 1] = np.minimum(table[:, 1], 100.0)
     texts = [[f"{value:.2f}" for value in row] for row in table.tolist()]
     is_ill = _spread(ward.patients) < ward.ill
