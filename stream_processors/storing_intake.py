@@ -93,6 +93,7 @@ class Intake:
         self.waiting = Waiting()
         self.log_hop = Histogram()
         self._states: dict[int, PatientStates] = {}
+        self._owed: dict[tuple[str, int], int] = {}  # settled but for events that wait for their cause
         self._told_ns = -1  # minute of the ledger's sums
         self._hops_ns: dict[tuple[str, str], int] = {}
         self._appended: deque[tuple[int, int, int]] = deque(maxlen=4096)
@@ -109,6 +110,7 @@ class Intake:
             Partitions whose books tell of offsets that there are not: the topic is another one, and they began anew.
         """
         self.waiting = Waiting()
+        self._owed.clear()
         self._states, strange = {}, []
         for partition, end in ends.items():
             states = PatientStates(partition, books)
@@ -152,11 +154,16 @@ class Intake:
         waiting, self.waiting = self.waiting, Waiting()
         for partition, states in self._states.items():
             waiting.books |= states.changed()
-            held = states.held
             place = topics.ALARMS.name, partition
-            if held is not None and place in waiting.settled:
-                # It stands in the store; how things stand with it must be read again after a restart.
-                waiting.settled[place] = min(held, waiting.settled[place])
+            taken = max(waiting.settled.get(place, 0), self._owed.pop(place, 0))
+            if not taken:
+                continue
+            if states.held is not None:
+                # It stands in the store; how things stand with it must be read again after a restart. Its cause
+                # settles it when it comes, be there another event with it or not.
+                self._owed[place] = taken
+                taken = min(states.held, taken)
+            waiting.settled[place] = taken
         return waiting
 
     def _input(self, message: Any, origin: Origin, value: bytes) -> None:
