@@ -7,11 +7,14 @@ import contextlib
 import datetime as dt
 import logging
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+
+import msgspec
 
 from stream_processors.paging import own
 from stream_processors.paging.channels import AllChannels, ChannelFailed, Outgoing
@@ -28,14 +31,17 @@ from stream_processors.paging.state import Found
 from stream_processors.paging.store import PagerStore
 from stream_processors.paging.turn import Plan
 from stream_processors.paging.waiting import Clock
-from transport.kafka import KafkaError, KafkaSettings
+from transport.kafka import KafkaError, KafkaSettings, read_partition_tail
+from transport.sqlite_file import FileInUse, sole_user
 from transport.yaml_lines import FileError
+from vitals import topics
 from vitals.answers import Shown
 from vitals.signs import MINUTE_NS
 
 log = logging.getLogger(__name__)
 
 _SHORTEST_KEY = 32
+_HEALTH_TAIL = 200  # every part speaks every two seconds
 
 
 class PagingError(ValueError):
@@ -130,8 +136,13 @@ class PagerPart:
         settings, kafka = self._settings, self._settings.pager.kafka
         for path in (settings.db, settings.audit, settings.folder / "file"):
             path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._exit.enter_context(sole_user(settings.db))
+        except FileInUse as error:
+            raise PagingError(f"a pager runs with this database already ({error}); stop it first") from error
         store = PagerStore(settings.db, durable=settings.durable)
         self._exit.callback(store.close)
+        await self._alone(store.id)
         outlets = self._outlets = KafkaOutlets(kafka)
         self._exit.push_async_callback(outlets.stop)
         await outlets.start()
@@ -162,6 +173,24 @@ class PagerPart:
             self._tasks.append(asyncio.create_task(self._keep(self.keeper, store), name="audit"))
         if settings.reread is not None:
             self._tasks.append(asyncio.create_task(self._reread(settings.reread), name="rota"))
+
+    async def _alone(self, mine: str) -> None:
+        """Two pagers with a database each know nothing of each other, and would tell everybody twice.
+
+        Raises:
+            PagingError: If another one has just spoken.
+        """
+        tail = await read_partition_tail(self._settings.pager.kafka, topics.HEALTH.name, 0, _HEALTH_TAIL)
+        fresh_ms = 1e3 * (time.time() - 3 * self._settings.pager.health_every_s)
+        for record in tail:
+            with contextlib.suppress(msgspec.DecodeError):
+                told = msgspec.json.decode(record.value or b"{}", type=dict[str, Any])
+                other = str(told.get("pager", ""))
+                if told.get("part") == "pager" and other not in ("", mine) and record.timestamp_ms > fresh_ms:
+                    raise PagingError(
+                        f"another pager ({other}) pages for this ward and spoke a moment ago: stop it first, or give "
+                        "this one the same database; two would tell everybody twice"
+                    )
 
     def start_probe(self, publish: Publish) -> None:
         """Let the test patient live; the registry knows it already.
@@ -211,10 +240,13 @@ class PagerPart:
                 store.keep("audit_head", keeper.file.checked.head)
 
         noting = asyncio.create_task(note())
+        trouble = self.pager.trouble("lines of the audit")
         try:
             while True:
-                with contextlib.suppress(KafkaError, TimeoutError, OSError):  # the pager says that it is blind
-                    await keeper.follow()
+                try:
+                    await keeper.follow(trouble.well)
+                except (KafkaError, TimeoutError, OSError) as error:
+                    trouble.failed(error)
                 await asyncio.sleep(1.0)
         finally:
             noting.cancel()

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+import fcntl
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Connection
 
-__all__ = ["Connection", "open_sqlite", "transaction"]
+__all__ = ["Connection", "FileInUse", "open_sqlite", "sole_user", "transaction"]
+
+
+class FileInUse(Exception):  # noqa: N818  # says what it is
+    """Another process has the file for itself."""
+
+
+@contextmanager
+def sole_user(path: Path) -> Iterator[None]:
+    """Have a file for oneself until left, or until the process ends in whichever way.
+
+    Args:
+        path: Of the file; the lock stands beside it.
+
+    Raises:
+        FileInUse: If somebody else has it.
+    """
+    with path.with_name(f"{path.name}.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise FileInUse(f"{path.name} is used by another process") from None
+        yield
 
 
 def open_sqlite(path: Path, *, durable: bool = True) -> Connection:

@@ -14,7 +14,7 @@ from vitals.events import Kind
 from vitals.rule import HIGH, LOW, MEDIUM, Band, Rule, Subject
 from vitals.signs import HOUR_NS
 
-VERSION: Final = "teleward-paging-2"
+VERSION: Final = "teleward-paging-3"
 
 GATEWAY: Final = "gateway-silent"
 CHANNEL: Final = "pager-channel"
@@ -29,6 +29,8 @@ PIPELINE: Final = "pipeline-silent"
 AWAY: Final = "pager-away"
 TEST: Final = "pager-test"
 CHAIN: Final = "audit-chain"
+CUT_OFF: Final = "pager-cut-off"
+TWICE: Final = "pager-twice"
 
 
 def _rule(
@@ -128,6 +130,19 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
                 CHAIN,
                 (Band(1, MEDIUM),),
                 "The audit's chain does not hold: nothing is written there until an engineer looks.",
+                "site",
+                per_device=False,
+            ),
+            _rule(
+                CUT_OFF,
+                (Band(1, MEDIUM),),
+                "A work of the pager stands still; what waits for it is kept.",
+                "site: half a minute without it",
+            ),
+            _rule(
+                TWICE,
+                (Band(1, MEDIUM),),
+                "Another pager pages for this ward as well: people are told twice.",
                 "site",
                 per_device=False,
             ),

@@ -45,6 +45,8 @@ _TITLES: Final[dict[str, str]] = {
     own_rules.PIPELINE: "Ward time stands still",
     own_rules.AWAY: "Pager was away",
     own_rules.CHAIN: "Audit is not kept",
+    own_rules.CUT_OFF: "Pager cut off",
+    own_rules.TWICE: "Two pagers",
     own_rules.TEST: "Test alarm failed",
 }
 _SCORE_WORDS: Final[dict[str, str]] = {"news2": "NEWS2", "mews": "MEWS", "qsofa": "qSOFA", "sirs": "SIRS"}

@@ -6,6 +6,7 @@ has it. An ask that was written while the pager was away is judged by the time a
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ class Answering:
         confirmed: Told of a message that was confirmed (a test page, a hand-over), and when.
         tested: Makes a test page for a person, named by the ask.
         stir: Called after every change.
+        wait_s: How long Kafka may take to answer.
     """
 
     kafka: KafkaSettings
@@ -47,13 +49,19 @@ class Answering:
     confirmed: Callable[[str, int], None]
     tested: Callable[[str, str], Send]
     stir: Callable[[], None]
+    wait_s: float = 10.0
 
     async def follow(self, came_round: Callable[[], None]) -> None:
         """Read until cancelled, or until Kafka fails."""
         async with TopicReader(self.kafka, (_TOPIC,), offsets=self.engine.store.positions()) as reader:
             while True:
+                found = await reader.read(timeout_s=self.wait_s / 2)
+                if not found:
+                    # An unreachable broker is silent as people are; this asks which of the two it is.
+                    async with asyncio.timeout(self.wait_s):
+                        await reader.end_offsets()
                 came_round()
-                if found := await reader.read(timeout_s=1.0):
+                if found:
                     told = [one for record in found if (one := self.take(record)) is not None]
                     self.engine.store.answer(told, reader.positions)
                     self.stir()

@@ -15,6 +15,7 @@ from stream_processors.paging.auditor import attended, audit
 from stream_processors.paging.engine import Engine
 from stream_processors.paging.settings import PagerSettings
 from stream_processors.paging.state import Found
+from stream_processors.paging.trouble import Trouble
 from stream_processors.paging.waiting import Clock
 from transport.kafka import KafkaError, TopicReader
 from vitals import topics
@@ -34,6 +35,7 @@ class Auditing:
         clock: Ward time.
         found: Takes what it found.
         came_round: Called after each walk.
+        trouble: Told of readings that fail.
     """
 
     settings: PagerSettings
@@ -41,12 +43,15 @@ class Auditing:
     clock: Clock
     found: Callable[[Found], None]
     came_round: Callable[[], None]
+    trouble: Trouble
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            with contextlib.suppress(KafkaError, TimeoutError, OSError):  # the pager's own reader says that it is blind
+            try:
                 await self._follow()
+            except (KafkaError, TimeoutError, OSError) as error:
+                self.trouble.failed(error)
             await self.clock.sleep_until(self.clock.now_ns() + self.settings.pass_pause_ns)
 
     async def _follow(self) -> None:
@@ -55,6 +60,7 @@ class Auditing:
             while True:
                 async with asyncio.timeout(self.settings.kafka_wait_s):
                     records = await reader.read_to_end()
+                self.trouble.well()
                 for record in records:
                     with contextlib.suppress(msgspec.DecodeError):
                         fold.apply(event_decoder.decode(record.value or b""))

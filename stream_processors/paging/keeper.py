@@ -8,8 +8,9 @@ that was cut off is taken away and read again.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -20,7 +21,10 @@ from transport.kafka import KafkaSettings, Record, TopicReader
 from vitals import topics
 from vitals.audit import FIRST, Checked, Line, encode, follow, hash_of
 
+log = logging.getLogger(__name__)
+
 _WHAT: Final = {topics.AUDIT.name: "entry", topics.ALARMS.name: "event", topics.REGISTRY.name: "registry"}
+_WAIT_S: Final = 10.0
 _NO_BREAKS: Final = bytes.maketrans(b"\r\n", b"  ")
 
 
@@ -118,12 +122,34 @@ class AuditFile:
             out.append(raw)
             at = Checked(at.lines + 1, hash_of(raw))
         if out:
-            with self.path.open("ab") as file:
-                file.write(b"\n".join(out) + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
+            self._write(b"\n".join(out) + b"\n")
         self.checked, self.positions = at, positions
         return len(out)
+
+    def _write(self, data: bytes) -> None:
+        """All of it or nothing: a full disk leaves half a line, which what comes next must not be added to."""
+        with self.path.open("ab") as file:
+            ended = file.tell()
+            try:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                os.ftruncate(file.fileno(), ended)
+                raise
+
+    def begin_anew(self, ends: Mapping[tuple[str, int], int]) -> list[str]:
+        """Read from its beginning what ends before it was read to: that Kafka is another one.
+
+        Args:
+            ends: (topic, partition) -> offset of the next record that will come there.
+
+        Returns:
+            The topics.
+        """
+        anew = [place for place, end in ends.items() if end < self.positions.get(place, 0)]
+        self.positions |= dict.fromkeys(anew, 0)
+        return sorted({topic for topic, _ in anew})
 
 
 def _body(value: bytes | None) -> msgspec.Raw:
@@ -148,13 +174,26 @@ class Keeper:
         self._kafka = kafka
         self.file = file
 
-    async def follow(self) -> None:
-        """Keep until cancelled, or until Kafka fails."""
-        names = (topics.AUDIT.name, topics.ALARMS.name, topics.REGISTRY.name)
-        async with TopicReader(self._kafka, names, offsets=self.file.positions, compacted=True) as reader:
+    async def follow(self, came_round: Callable[[], None] = lambda: None) -> None:
+        """Keep until cancelled, or until Kafka or the disk fails.
+
+        Args:
+            came_round: Called while it goes on.
+        """
+        async with TopicReader(self._kafka, tuple(_WHAT), begin="latest") as reader:
+            anew = self.file.begin_anew(await reader.end_offsets())
+        if anew:
+            log.error("Kafka was made anew: %s are kept from their beginning, behind what is there", ", ".join(anew))
+        async with TopicReader(self._kafka, tuple(_WHAT), offsets=self.file.positions, compacted=True) as reader:
             while True:
-                if found := await reader.read():
+                found = await reader.read(timeout_s=_WAIT_S / 2)
+                if found:
                     await asyncio.to_thread(self.file.add, found)
+                else:
+                    # An unreachable broker is silent as a quiet ward is; this asks which of the two it is.
+                    async with asyncio.timeout(_WAIT_S):
+                        await reader.end_offsets()
+                came_round()
 
     async def behind(self) -> bool:
         """Whether Kafka holds more than the file does."""

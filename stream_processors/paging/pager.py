@@ -42,6 +42,7 @@ from stream_processors.paging.settings import PagerSettings
 from stream_processors.paging.state import Found, Send
 from stream_processors.paging.store import PagerStore, Queued
 from stream_processors.paging.text import Setting, lasted, without_names, words
+from stream_processors.paging.trouble import Trouble
 from stream_processors.paging.turn import Plan, replace
 from stream_processors.paging.waiting import Clock, until
 from stream_processors.paging.ward_view import WardFollower
@@ -104,12 +105,24 @@ class Pager:
         self._watch = WatchState() if kept is None else msgspec.json.decode(kept, type=WatchState)
         self.engine = Engine(self._effective(), store, links, delivery=settings.delivery)
         self._wake = asyncio.Event()
-        self.passing = Passing(store, surroundings.outlets, self._clock, settings.pass_pause_ns)
+        self.passing = Passing(
+            store, surroundings.outlets, self._clock, settings.pass_pause_ns, self.trouble("commands and events")
+        )
         self.heart = Heart(settings, surroundings.outlets, self._clock, surroundings.fetch, surroundings.head)
-        self.auditing = Auditing(settings, self.engine, self._clock, self.found, lambda: self.heart.came_round("audit"))
-        self.answering = Answering(settings.kafka, self.engine, self._clock, self._confirmed, self._tested, self._stir)
-        self.ward = WardFollower(settings.patient_kafka, settings.pipeline_silence_s)
+        self.auditing = Auditing(
+            settings,
+            self.engine,
+            self._clock,
+            self.found,
+            lambda: self.heart.came_round("audit"),
+            self.trouble("the auditor's readings"),
+        )
+        self.answering = Answering(
+            settings.kafka, self.engine, self._clock, self._confirmed, self._tested, self._stir, settings.kafka_wait_s
+        )
+        self.ward = WardFollower(settings.patient_kafka, settings.pipeline_silence_s, me=store.id)
         self.heart.also["hops"] = self._hops
+        self.heart.also["pager"] = lambda: store.id
         self._changed = True
         self.on_test_event: Callable[[AlarmEvent], None] = lambda _: None
         """Told of each event of the test patient."""
@@ -151,6 +164,10 @@ class Pager:
         """A watcher found something (no tick, a device's gateway): it pages as the pager's own alarms do."""
         self.engine.apply(found, self._clock.now_ns())
         self._stir()
+
+    def trouble(self, about: str) -> Trouble:
+        """Says when a work stands still."""
+        return Trouble(about, lambda: self.engine.state, self.found)
 
     def how(self) -> tuple[str, str]:
         """What it says of itself: ok, slow or down, and words."""
@@ -234,9 +251,17 @@ class Pager:
             return None
 
     async def _answer(self) -> None:
+        trouble = self.trouble("answers")
+
+        def came_round() -> None:
+            self.heart.came_round("answer")
+            trouble.well()
+
         while True:
-            with contextlib.suppress(KafkaError, TimeoutError, OSError):  # `_read` says that it is blind
-                await self.answering.follow(lambda: self.heart.came_round("answer"))
+            try:
+                await self.answering.follow(came_round)
+            except (KafkaError, TimeoutError, OSError) as error:
+                trouble.failed(error)
             await self._clock.sleep_until(self._clock.now_ns() + self._settings.pass_pause_ns)
 
     # Calling.
@@ -360,22 +385,24 @@ class Pager:
 
     async def _look_at_ward(self) -> None:
         """Whether ward time goes on. Judged by the wall: when it stands still, the ward's own clock may as well."""
+        trouble = self.trouble("what the ward's parts say")
 
         async def follow() -> None:
             while True:
-                with contextlib.suppress(KafkaError, TimeoutError, OSError):  # `_read` says that it is blind
-                    await self.ward.follow()
+                try:
+                    await self.ward.follow(trouble.well)
+                except (KafkaError, TimeoutError, OSError) as error:
+                    trouble.failed(error)
                 await asyncio.sleep(1.0)
 
         following = asyncio.create_task(follow())
-        stands = False
         try:
             while True:
                 await asyncio.sleep(1.0)
-                found = self.ward.standstill()
-                if stands or found.cause is not None:
-                    self.found(found)
-                stands = found.cause is not None
+                for found in (self.ward.standstill(), self.ward.twice()):
+                    stands = self.engine.state.own.get(found.rule)
+                    if found.cause is not None or (stands is not None and stands.active and not stands.closed):
+                        self.found(found)
         finally:
             following.cancel()
 

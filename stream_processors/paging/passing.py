@@ -6,15 +6,13 @@ At least once: each is idempotent by id at the other end, and forgotten here onl
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import dataclass, field
 
 from stream_processors.paging.outlets import Outlets
 from stream_processors.paging.store import PagerStore
+from stream_processors.paging.trouble import Trouble
 from stream_processors.paging.waiting import Clock
 from transport.kafka import KafkaError
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -26,6 +24,7 @@ class Passing:
         outlets: Where it goes.
         clock: Ward time.
         pause_ns: Between tries.
+        trouble: Told of tries that fail.
         more: Set when there may be something.
     """
 
@@ -33,6 +32,7 @@ class Passing:
     outlets: Outlets
     clock: Clock
     pause_ns: int
+    trouble: Trouble
     more: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
@@ -41,8 +41,9 @@ class Passing:
             self.more.clear()
             try:
                 await self.once()
+                self.trouble.well()
             except (KafkaError, OSError, TimeoutError) as error:
-                log.warning("something could not be handed on: %s", type(error).__name__)
+                self.trouble.failed(error)
                 await self.clock.sleep_until(self.clock.now_ns() + self.pause_ns)
                 continue
             await self.more.wait()

@@ -41,10 +41,11 @@ class WardFollower:
         kafka: Where.
         silence_s: Seconds of the wall without ward time going on, before that is found.
         monotonic_s: A clock that only rises.
+        me: Which pager this is.
     """
 
     def __init__(
-        self, kafka: KafkaSettings, silence_s: float, monotonic_s: Callable[[], float] = time.monotonic
+        self, kafka: KafkaSettings, silence_s: float, monotonic_s: Callable[[], float] = time.monotonic, me: str = ""
     ) -> None:
         self._kafka = kafka
         self._silence_s = silence_s
@@ -54,13 +55,17 @@ class WardFollower:
         self._enrolled: dict[str, str] = {}
         self._newest: dict[str, int] = {}  # patient -> end of the newest value that stands
         self._ends: dict[str, int] = {}
+        self._me = me
+        self._others: dict[str, float] = {}  # another pager -> when it last spoke
 
-    async def follow(self) -> None:
+    async def follow(self, came_round: Callable[[], None]) -> None:
         """Read until cancelled, or until Kafka fails."""
         begin = {(topics.REGISTRY.name, 0): 0}
         async with TopicReader(self._kafka, _READ, offsets=begin, begin="latest", compacted=True) as reader:
             while True:
-                for record in await reader.read():
+                found = await reader.read(timeout_s=5.0)
+                came_round()  # that nothing comes is judged by `standstill`
+                for record in found:
                     self.take(record)
 
     def take(self, record: Record) -> None:
@@ -81,6 +86,8 @@ class WardFollower:
     def on_health(self, told: dict[str, Any]) -> None:
         """A part speaks of itself."""
         now_s, part = self._monotonic_s(), str(told.get("part", ""))
+        if part == "pager" and told.get("pager", self._me) != self._me:
+            self._others[str(told["pager"])] = now_s
         for what, parts in self._progress.items():
             at_ns = told.get(what)
             if isinstance(at_ns, int) and not isinstance(at_ns, bool) and at_ns >= 0:
@@ -120,3 +127,10 @@ class WardFollower:
             if silent_s >= self._silence_s:
                 causes.append(words.format(silent_s))
         return Found(rule=own.PIPELINE, cause="; ".join(causes) or None)
+
+    def twice(self) -> Found:
+        """Whether another pager pages for this ward as well."""
+        now_s = self._monotonic_s()
+        others = sorted(name for name, at in self._others.items() if now_s - at < _GONE_S)
+        cause = f"another pager ({', '.join(others)}) pages for this ward as well" if others else None
+        return Found(rule=own.TWICE, cause=cause)

@@ -20,6 +20,8 @@ from aiosmtpd.smtp import SMTP
 from paging_world import Outlets, S, WardStub, ask, rota
 from webhooks import Webhook
 
+from deploy.clock import WardClock
+from deploy.paging import PagerPart, PagingError, demo_paging
 from stream_processors.paging import own
 from stream_processors.paging.channels import AllChannels, ChannelFailed, Outgoing
 from stream_processors.paging.core import Plan
@@ -31,7 +33,7 @@ from stream_processors.paging.rota import Channel, Person
 from stream_processors.paging.settings import PagerSettings
 from stream_processors.paging.store import PagerStore
 from stream_processors.paging.text import Words
-from transport.kafka import KafkaSettings, make_producer
+from transport.kafka import KafkaSettings, make_producer, read_all
 from vitals import topics
 from vitals.events import AlarmEvent, event_encoder
 from vitals.log import Command
@@ -61,8 +63,11 @@ class Mailbox:
     def __init__(self) -> None:
         self.got: list[email.message.Message] = []
         self.refuse = ""
+        self.answer = asyncio.Event()
+        self.answer.set()
 
     async def handle_DATA(self, _server, _session, envelope):  # noqa: N802  # aiosmtpd's name
+        await self.answer.wait()
         if self.refuse:
             return self.refuse
         self.got.append(email.message_from_bytes(envelope.content))
@@ -147,6 +152,33 @@ async def test_a_file_holds_each_message_once_and_mends_a_cut_line(tmp_path):
     assert [json.loads(line)["message_id"][0] for line in path.read_text().splitlines()] == ["a", "b"]
     with pytest.raises(ChannelFailed):
         await again.send("file:../out", MESSAGE)
+
+
+async def test_a_mail_server_that_is_slow_or_away_has_failed_and_the_mail_goes_out_when_it_is_back(mail, tmp_path):
+    box, address = mail
+    box.answer.clear()
+    with pytest.raises(ChannelFailed, match=r"did not answer within 0\.2 s"):
+        await AllChannels(folder=tmp_path, timeout_s=0.2).send(address, MESSAGE)
+    box.answer.set()
+    with pytest.raises(ChannelFailed):
+        await AllChannels(folder=tmp_path).send("mailto://127.0.0.1:1?from=a@example.org&to=b@example.org", MESSAGE)
+    box.got.clear()
+    await AllChannels(folder=tmp_path).send(address, MESSAGE)
+    assert [message["X-Message-Id"] for message in box.got] == [MESSAGE.message_id]
+
+
+async def test_a_second_pager_of_one_database_or_one_ward_is_refused_with_words(tmp_path, kafka):
+    first = demo_paging(kafka, tmp_path / "a", "")
+    async with PagerPart(first, WardClock()) as part:
+        with pytest.raises(PagingError, match="a pager runs with this database already"):
+            await PagerPart(first, WardClock()).__aenter__()
+        async with asyncio.timeout(20):
+            while not [r for r in await read_all(kafka, topics.HEALTH.name) if part.pager.engine.store.id in str(r)]:
+                await asyncio.sleep(0.01)
+        with pytest.raises(PagingError, match=r"another pager .* spoke a moment ago: stop it first"):
+            await PagerPart(demo_paging(kafka, tmp_path / "b", ""), WardClock()).__aenter__()
+    async with PagerPart(first, WardClock()):  # its own words of a moment ago are no other pager's
+        pass
 
 
 class Ward:
