@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that can be cut, or swallow everything, as a bad network does."""
+"""A TCP proxy that can be cut, or swallow everything, as a bad network does."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _CHUNK = 1 << 16
 class Proxy:
     """``async with Proxy(target_port) as proxy``: whoever connects to `proxy.port` talks to the target."""
 
-    def __init__(self, target_port: int) -> None:
-        self._target_port = target_port
+    def __init__(self, target_port: int, host: str = "127.0.0.1") -> None:
+        self._target_port, self._host = target_port, host
         self._open = asyncio.Event()
         self._open.set()
         self._refuses = False
@@ -21,7 +21,7 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._connected, self._host, 0)
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
 

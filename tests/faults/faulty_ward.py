@@ -8,102 +8,54 @@ Mosquitto, so that a test can cut each way or let it swallow everything.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import natives
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from cut_off import Cables
 from cuttable import Proxy
+from in_the_ward import planned
+from set_clock import SetClock
+from small_disk import SmallDisk
 
+from deploy.brokers import values
 from deploy.brokers.mosquitto import Role
 from deploy.clock import WallClock
 from deploy.kafka_topics import ensure, plan
-from deploy.native.process import free_port
+from deploy.native.process import LOOPBACK, free_port
 from deploy.native.servers import QUICK_START, NativeSettings, NativeStack
 from deploy.parts import environment as env
 from deploy.parts.process import PartProcess
 from deploy.parts.supervisor import Supervisor
 from deploy.ward_process import say
 from device_sim import Simulation, Truth
-from device_sim import plan as plan_devices
-from device_sim.device import Device
-from device_sim.faults import Faults
-from device_sim.kinds import KINDS
-from device_sim.people import generator
-from device_sim.queue import MemoryQueue, Queue
 from device_sim.scenario import Plan, Scenario
-from device_sim.scenario_file import parse
 from stream_processors.settings import StreamSettings
 from transport.kafka import KafkaSettings, TopicReader, make_producer
 from transport.mqtt import MqttClient
+from transport.stores.influx_setup import set_up_influx
+from transport.stores.opened import influx_settings
 from vitals import log, topics
-from vitals.log import Binding, Enrolment, Tick
-from vitals.signs import SECOND_NS, Sign
+from vitals.log import Tick
+from vitals.signs import MINUTE_NS, SECOND_NS
 
 SPEED = 10.0  # a minute of the patients in six seconds
 PARTITIONS = 2
-BEACONS = 24
-_BEACON_S = 240  # an event of each beacon every two minutes of the patients' time
+KAFKA, MQTT = "kafka", "mqtt"  # ways of a part with networks of its own
+_LOOK_S = 0.05
+_BEGINS_IN_NS = 10 * SECOND_NS
+_OFF_THE_GRID_NS = 7 * SECOND_NS  # so that no beacon changes in the very middle of a frame
 SETTLE_S = 130  # of the patients' time after the last bundle: frames close, and what persists is said
 SESSION_S = 3.0
-MIB = 1 << 20
-
-SCENARIO = """
-name: faults
-seed: {seed}
-duration: {seconds}s
-every: {{wrist: {{sample: 5s, bundle: 5s}}, chest: {{sample: 5s, bundle: 5s}}}}
-patients:
-  - {{id: s-1, age: 74, devices: [chest, wrist]}}
-  - {{id: s-2, age: 58, devices: [chest, wrist, tablet]}}
-  - {{id: s-3, age: 44, devices: [chest, wrist, cuff]}}
-stories:
-  - {{patient: s-1, story: atrial-fibrillation, at: 2m}}
-  - {{patient: s-2, story: respiratory-failure, at: 1m, tempo: 10}}
-  - {{patient: s-3, story: haemorrhage, at: 1m, tempo: 10}}
-"""
-
-
-def scenario_of(seed: int, seconds: int) -> Scenario:
-    """Three patients who fall ill at once, for so many seconds of theirs."""
-    return parse(SCENARIO.format(seed=seed, seconds=seconds))
-
-
-def planned(scenario: Scenario, start_ns: int) -> Plan:
-    """The scenario, and beacons: patients whose saturation falls and comes back again and again, each in its turn."""
-    made = plan_devices(scenario, start_ns)
-    names = [f"beacon-{k:02}" for k in range(BEACONS)]
-    beacons = [_beacon(f"{name}-wrist", k, start_ns) for k, name in enumerate(names)]
-    enrolments = [Enrolment(patient=name, state="admitted", at_ns=start_ns) for name in names]
-    bindings = [
-        Binding(device=f"{name}-wrist", patient=name, from_ns=start_ns, period_ns=5 * SECOND_NS) for name in names
-    ]
-    return replace(
-        made,
-        devices=(*made.devices, *beacons),
-        enrolments=(*made.enrolments, *enrolments),
-        bindings=(*made.bindings, *bindings),
-    )
-
-
-def _beacon(device: str, number: int, start_ns: int) -> Device:
-    begins_ns = start_ns + (30 + number * _BEACON_S // BEACONS) * SECOND_NS
-
-    def body(t_ns: int) -> list[float]:
-        values = [0.0] * len(Sign)
-        low = t_ns >= begins_ns and (t_ns - begins_ns) // SECOND_NS % _BEACON_S < _BEACON_S // 2
-        values[Sign.PULSE], values[Sign.SPO2] = 72.0, 84.0 if low else 97.0
-        return values
-
-    kind = KINDS["wrist"].every(5 * SECOND_NS, 5 * SECOND_NS)
-    queue: Queue = MemoryQueue()
-    faults = Faults([], generator(number, device))
-    return Device(device, kind, body, faults, queue, start_ns=start_ns, phase_ns=(number * 5 // BEACONS) * SECOND_NS)
 
 
 @dataclass(slots=True)
@@ -130,16 +82,22 @@ class FaultyWard:
         scenario: What is simulated.
         workers: Monitoring processes.
         store: ``sqlite`` or ``influx``.
-        store_folder: Where the SQLite file goes; None: into the folder.
+        small_disk: Whether the store has a disk of its own, which can be full (root).
+        apart: Parts with networks of their own, whose cables can be pulled (root).
+        set_clock_of: A part whose wall clock can be set while it runs (libfaketime); "" for none.
         faults: What was done to it, in order.
+        stalled_s: Longest time of the wall for which this machine kept the devices from saying anything.
     """
 
     folder: Path
     scenario: Scenario
     workers: int = 2
-    store: str = "sqlite"
-    store_folder: Path | None = None
+    store: Literal["sqlite", "influx"] = "sqlite"
+    small_disk: bool = False
+    apart: tuple[str, ...] = ()
+    set_clock_of: str = ""
     faults: list[Fault] = field(default_factory=list)
+    stalled_s: float = 0.0
     stack: NativeStack = field(init=False)
     plan: Plan = field(init=False)
     simulation: Simulation = field(init=False)
@@ -161,11 +119,20 @@ class FaultyWard:
 
     async def _start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        if self.small_disk:
+            place = self.folder / "servers" / "influxdb" if self.store == "influx" else self.folder / "store"
+            self.disk = self._exit.enter_context(SmallDisk(place))
+        if self.apart:
+            self.cables = self._exit.enter_context(Cables((KAFKA, MQTT), self.apart))
         kafka_port = free_port()
-        self.to_kafka = await self._exit.enter_async_context(Proxy(kafka_port))
-        advertised = {"advertised.listeners": f"CLIENTS://127.0.0.1:{self.to_kafka.port}"}
+        self.to_kafka = await self._exit.enter_async_context(Proxy(kafka_port, self._host(KAFKA)))
         self.stack = NativeStack(
-            NativeSettings(self.folder / "servers", kafka_port=kafka_port, jvm=QUICK_START, kafka=advertised),
+            NativeSettings(
+                self.folder / "servers",
+                kafka_port=kafka_port,
+                jvm=QUICK_START,
+                kafka={"advertised.listeners": f"CLIENTS://{self.bootstrap}"},
+            ),
             natives.installed(),
         )
         self.supervisor = Supervisor(lambda _: None)
@@ -173,15 +140,16 @@ class FaultyWard:
         servers = self.stack.servers if self.store == "influx" else (self.stack.kafka, self.stack.mqtt)
         await self.supervisor.start(servers)
         await ensure(self.bootstrap, plan(partitions=PARTITIONS))
-        self.bridge_to_mqtt = await self._exit.enter_async_context(Proxy(self.stack.mqtt_port))
+        settings = influx_settings(self.store_address)
+        if settings is not None:
+            await asyncio.to_thread(set_up_influx, settings)
+        self.bridge_to_mqtt = await self._exit.enter_async_context(Proxy(self.stack.mqtt_port, self._host(MQTT)))
         self.devices_to_mqtt = await self._exit.enter_async_context(Proxy(self.stack.mqtt_port))
-        # What devices say may be some seconds ahead of the wall until everything is up.
         self.since_ns = time.time_ns()
         self.clock = WallClock(SPEED, self.since_ns)
-        self.plan = planned(self.scenario, self.clock.now_ns() + 30 * SECOND_NS)
-        await self._register()
         self._make_parts()
         await self.supervisor.start(list(self.parts.values()))
+        await self._let_in()
         self._player = await self._exit.enter_async_context(
             MqttClient(replace(
                 natives.signed_in(self.stack.mqtt, "player", Role.PLAYER),
@@ -189,14 +157,28 @@ class FaultyWard:
             ))
         )  # fmt: skip
         await self._player.until_connected()
+        # On the grid of minutes all runs begin alike; by then everybody is known and connected.
+        start_ns = -(-(self.clock.now_ns() + _BEGINS_IN_NS) // MINUTE_NS) * MINUTE_NS + _OFF_THE_GRID_NS
+        self.plan = planned(self.scenario, start_ns)
         self.simulation = Simulation(self.plan, self._player, self.clock)
         self._playing = asyncio.create_task(self.simulation.run(grace_s=60.0))
         self._exit.callback(self._playing.cancel)
+        self._feeling = asyncio.create_task(self._feel_stalls())
+        self._exit.callback(self._feeling.cancel)
+
+    async def _feel_stalls(self) -> None:
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(_LOOK_S)
+            self.stalled_s = max(self.stalled_s, time.monotonic() - began - _LOOK_S)
+
+    def _host(self, way: str) -> str:
+        return self.cables.address(way) if self.apart else LOOPBACK
 
     @property
     def bootstrap(self) -> str:
         """Kafka, as the parts see it."""
-        return f"127.0.0.1:{self.to_kafka.port}"
+        return f"{self._host(KAFKA)}:{self.to_kafka.port}"
 
     @property
     def kafka(self) -> KafkaSettings:
@@ -207,17 +189,25 @@ class FaultyWard:
     def store_address(self) -> str:
         """As parts are told of the store."""
         if self.store == "influx":
-            return self.stack.influx_url
-        return f"sqlite:///{(self.store_folder or self.folder).resolve() / 'ward.sqlite'}"
+            return f"influx:{self.stack.influx_url}/{values.INFLUX_DATABASE}"
+        return f"sqlite:///{(self.disk.folder if self.small_disk else self.folder).resolve() / 'ward.sqlite'}"
 
-    async def _register(self) -> None:
+    async def _let_in(self) -> None:
+        """Say who is watched and wears what, and wait until the log holds all of it."""
+        said = planned(self.scenario, self.clock.now_ns()).records
         producer = make_producer(self.kafka)
         await producer.start()
         try:
-            for record in self.plan.records:
+            for record in said:
                 await say(producer, record)
         finally:
             await producer.stop()
+        left = Counter(type(record).__name__.lower().encode() for record in said)
+        async with TopicReader(self.kafka, (topics.INPUT.name,)) as reader:
+            while left.total() > 0:
+                left.subtract(
+                    kind for record in await reader.read() if (kind := record.header(log.HEADER) or b"") in left
+                )
 
     def _make_parts(self) -> None:
         accounts = self.stack.mqtt.accounts
@@ -227,22 +217,23 @@ class FaultyWard:
             env.KAFKA: self.bootstrap,
             env.PARTITIONS: str(PARTITIONS),
             env.BRIDGE: "bridge",
+            env.MQTT_HOST: self._host(MQTT),
             env.MQTT_PORT: str(self.bridge_to_mqtt.port),
             env.MQTT_USER: "bridge",
             env.MQTT_PASSWORD_FILE: str(accounts.own_file("bridge")),
             env.STORE: self.store_address,
             env.SESSION_S: str(SESSION_S),
-            env.CLOCK: self.clock_text(),
+            env.CLOCK: f"{SPEED:g}@{self.since_ns}",
         }
         workers = [(f"monitoring-{i}", "monitoring") for i in range(self.workers)]
         for name, which in [("bridge", "bridge"), *workers, ("storing", "storing")]:
             told = {**self.variables, env.INSTANCE: name}
-            self.parts[name] = PartProcess(name, ("run", which), self.folder, told)
-
-    def clock_text(self, ahead_s: float = 0.0) -> str:
-        """Ward time for a part; of one whose clock is wrong, in seconds of ward time."""
-        # since + (wall - since) * speed: an earlier `since` puts it ahead.
-        return f"{SPEED:g}@{self.since_ns - round(ahead_s * SECOND_NS / (SPEED - 1))}"
+            if name == self.set_clock_of:
+                self._wrong = SetClock(self.folder / "clock")
+                told |= self._wrong.environment()
+            self.parts[name] = part = PartProcess(name, ("run", which), self.folder, told)
+            if name in self.apart:
+                part._command[:0] = self.cables.inside(name)
 
     # -- what is done to it ------------------------------------------------------------------------------------------
 
@@ -255,27 +246,52 @@ class FaultyWard:
                 os.kill(pid, signal.SIGKILL)
         self.faults.append(Fault(f"kill -9 {' and '.join(names)}", time.time()))
 
-    def set_clock(self, name: str, ahead_s: float) -> None:
-        """A machine that comes back with a wrong clock: the part is killed, and lives by that clock from then on."""
-        part = self.parts[name]
-        part._variables[env.CLOCK] = self.clock_text(ahead_s)
-        os.kill(part.pid, signal.SIGKILL)
-        self.faults.append(Fault(f"{name} comes back with its clock {ahead_s:+g} s", time.time()))
+    def set_clock(self, ahead_s: float) -> None:
+        """Set the wall clock of `set_clock_of`, so many seconds of ward time ahead of everybody's."""
+        self._wrong.set(ahead_s / SPEED)
+        self.faults.append(Fault(f"the clock of {self.set_clock_of} is set to {ahead_s:+g} s", time.time()))
+
+    async def pull(self, way: str, part: str, seconds: float) -> None:
+        """Pull a part's cable for some seconds of the wall: packets are lost, and nobody is told."""
+        with self._lasting(f"{part} is cut off from {way} for {seconds:g} s"):
+            self.cables.pull(way, part)
+            await asyncio.sleep(seconds)  # how long the fault lasts; nothing is waited for
+            self.cables.plug(way, part)
+
+    async def fill_disk(self, seconds: float) -> None:
+        """No room on the store's disk for some seconds of the wall."""
+        with self._lasting(f"the store's disk is full for {seconds:g} s"):
+            self.disk.fill()
+            await asyncio.sleep(seconds)  # how long the fault lasts; nothing is waited for
+            self.disk.free()
+
+    @contextlib.contextmanager
+    def _lasting(self, what: str) -> Iterator[None]:
+        fault = Fault(what, time.time())
+        self.faults.append(fault)
+        yield
+        fault.until_s = time.time()
 
     async def cut(self, proxy: Proxy, what: str, seconds: float, *, swallow: bool) -> None:
         """Cut a way for some seconds of the wall: connections break, or everything sent is swallowed."""
-        fault = Fault(f"{what} {'swallows everything' if swallow else 'is cut'} for {seconds:g} s", time.time())
-        self.faults.append(fault)
-        proxy.swallow() if swallow else proxy.cut()
-        await asyncio.sleep(seconds)  # how long the fault lasts; nothing is waited for
-        proxy.mend()
-        fault.until_s = time.time()
+        with self._lasting(f"{what} {'swallows everything' if swallow else 'is cut'} for {seconds:g} s"):
+            proxy.swallow() if swallow else proxy.cut()
+            await asyncio.sleep(seconds)  # how long the fault lasts; nothing is waited for
+            proxy.mend()
+
+    async def until_alarms_flow(self) -> None:
+        """Until each partition has told one: from here on silence says something."""
+        left = set(range(PARTITIONS))
+        async with TopicReader(self.kafka, (topics.ALARMS.name,)) as reader:
+            while left:
+                left -= {record.partition for record in await reader.read()}
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
     async def finish(self) -> Truth:
         """Let devices finish, time go on, the bridge stop, and the others catch up with the log; then stop them."""
         truth = await self._playing
+        self._feeling.cancel()
         await self._until_tick((self.plan.end_ns or 0) + SETTLE_S * SECOND_NS)
         await self._stop("bridge")
         await self._until_committed("monitoring", (topics.INPUT.name,))

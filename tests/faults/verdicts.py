@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
-from faulty_ward import PARTITIONS, SETTLE_S, FaultyWard, planned
+from faulty_ward import PARTITIONS, SETTLE_S, FaultyWard
+from in_the_ward import planned
 
 from deploy.detectors import make_ward
 from device_sim import Truth
@@ -18,15 +21,20 @@ from device_sim.scenario import Plan, Scenario
 from transport.kafka import Record, read_all
 from transport.stores.base import Store
 from vitals import block, log, topics
+from vitals.align import AlignSettings
 from vitals.block import BlockBuilder
 from vitals.events import AlarmEvent, Kind, event_decoder, event_encoder
 from vitals.ledger import Account
 from vitals.log import Binding, Tick
+from vitals.rules import RULES, Subject
 from vitals.signs import SECOND_NS, Sign
 from vitals.validate import Bindings, Checked, receive
+from vitals.ward import Ward
 from vitals.wire import SentBundle
 
 ALARMED = {"raised", "worsened", "recurred"}
+WardOf = Callable[[], Ward]
+_LATENESS_S = AlignSettings().lateness_ns / 1e9
 
 
 @dataclass(slots=True)
@@ -39,6 +47,8 @@ class Verdict:
         missing: Physiological alarms of the undisturbed run that nobody told.
         added: Such that only the disturbed run has.
         moved_s: Of those both have, by how much of the patients' time their instant differs, where it does.
+        on_frames: Alarms of rules that frames decide, told in only one of the two, where frames closed before what
+            the devices' way held back had come; empty where nothing was held back that long.
         silence_s: By fault, the longest time of the wall in which a partition told no alarm event.
         delay_s: Time of the wall from the instant of a physiological alarm until it was told.
         sent: Readings.
@@ -50,6 +60,7 @@ class Verdict:
     missing: list[str]
     added: list[str]
     moved_s: list[float]
+    on_frames: list[str]
     silence_s: dict[str, float]
     delay_s: list[float] = field(repr=False)
     sent: int = 0
@@ -59,27 +70,32 @@ class Verdict:
         """A row of the report."""
         late = sorted(self.delay_s)
         worst = max(self.silence_s.values(), default=0.0)
-        return (
-            f"| {name} | {len(self.silence_s)} | {len(self.events)} | {self.repeated} | {len(self.missing)} | "
-            f"{len(self.added)} | {len(self.moved_s)} | {worst:.1f} | {statistics.median(late):.2f} | {late[-1]:.1f} | "
-            f"{self.sent} | {self.duplicates} |"
-        )
+        cells = [
+            *(name, len(self.silence_s), len(self.events), self.repeated, len(self.missing), len(self.added)),
+            *(len(self.moved_s), len(self.on_frames), f"{worst:.1f}", f"{statistics.median(late):.2f}"),
+            *(f"{late[-1]:.1f}", self.sent, self.duplicates),
+        ]
+        return f"| {' | '.join(map(str, cells))} |"
 
 
 HEAD = (
     "| what befell the ward | times | alarm events | told again | alarms missing | alarms added | at another instant | "
+    "on frames closed too early | "
     "longest silence s | delay s, median | delay s, worst | readings | came twice |\n"
-    "|---|---|---|---|---|---|---|---|---|---|---|---|"
+    "|---|---|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
-async def judge(ward: FaultyWard, truth: Truth, store: Store) -> Verdict:
+async def judge(ward: FaultyWard, truth: Truth, store: Store, held_back_s: float = 0.0) -> Verdict:
     """Hold everything together that must agree; fails where it does not.
 
     Args:
         ward: Finished, its servers still up.
         truth: What its devices did.
         store: What storing wrote.
+        held_back_s: For how much of the patients' time bundles may have been held back while time went on, at most;
+            above the allowed lateness frames close without them. Then limits must be as undisturbed all the same, and
+            everything must be for a ward that waits for so long: what differs for one that does not is the waiting.
     """
     records = await read_all(ward.kafka, topics.INPUT.name)
     told = await read_all(ward.kafka, topics.ALARMS.name)
@@ -88,14 +104,22 @@ async def judge(ward: FaultyWard, truth: Truth, store: Store) -> Verdict:
     _nothing_is_lost(truth, ward, store)
     _the_store_has_it_all(store, events, ward.plan, truth, ward.scenario)
     assert not [event for event in events if event.rule.startswith("missed-")], "what we delayed is judged as live"
-    missing, added, moved = _beside_the_undisturbed(events, ward.scenario, ward.plan)
+    found = _beside(events, ward, make_ward)
+    on_frames: list[str] = []
+    if held_back_s > _LATENESS_S:
+        differ = [*found.missing, *found.added]
+        assert not [one for one in differ if RULES[one.rule].subject is Subject.LIMIT], "limits wait for no frame"
+        on_frames = [str(one) for one in differ]
+        waiting = partial(_waiting, held_back_s)
+        found = _beside([event for _, event in _fold(records, waiting)], ward, waiting)
     rows = store.ledger().rows()
     return Verdict(
         events=events,
         repeated=len(told) - len(events),
-        missing=missing,
-        added=added,
-        moved_s=moved,
+        missing=[str(one) for one in found.missing],
+        added=[str(one) for one in found.added],
+        moved_s=found.moved_s,
+        on_frames=on_frames,
         silence_s=_silence(told, ward),
         delay_s=_delays(told, ward),
         sent=sum(counts.readings for counts in truth.counts.values()),
@@ -105,13 +129,7 @@ async def judge(ward: FaultyWard, truth: Truth, store: Store) -> Verdict:
 
 def _as_the_log_says(records: list[Record], told: list[Record]) -> list[AlarmEvent]:
     """Ids, payloads and each patient's order are those of a ward that reads the same log undisturbed."""
-    folded: list[bytes] = []
-    for partition in range(PARTITIONS):
-        ward = make_ward()
-        for record in records:
-            if record.partition == partition:
-                read = block.decode if record.header(log.HEADER) == log.BLOCK else log.decode
-                folded += [event_encoder.encode(event) for event in ward.step(read(record.value or b"")).events]
+    folded = [value for value, _ in _fold(records, make_ward)]
     found = list(dict.fromkeys(record.value or b"" for record in told))
     assert Counter(found) == Counter(folded), "the alarm events are those of the log, each with its bytes"
     events, wanted = ([event_decoder.decode(one) for one in many] for many in (found, folded))
@@ -122,6 +140,24 @@ def _as_the_log_says(records: list[Record], told: list[Record]) -> list[AlarmEve
         wanted_by_patient[event.patient].append(event.event_id)
     assert by_patient == wanted_by_patient, "in the order of the log, for each patient"
     return events
+
+
+def _fold(records: list[Record], ward_of: WardOf) -> Iterable[tuple[bytes, AlarmEvent]]:
+    """Alarm events, as bytes and read, of a ward of each partition that reads the log undisturbed."""
+    for partition in range(PARTITIONS):
+        ward = ward_of()
+        for record in records:
+            if record.partition == partition:
+                read = block.decode if record.header(log.HEADER) == log.BLOCK else log.decode
+                for event in ward.step(read(record.value or b"")).events:
+                    yield event_encoder.encode(event), event
+
+
+def _waiting(lateness_s: float) -> Ward:
+    """The ward as it is, but its frames wait so long for what is on its way."""
+    shipped = make_ward()
+    align = replace(shipped.settings.align, lateness_ns=round(lateness_s * SECOND_NS))
+    return Ward(replace(shipped.settings, align=align), shipped.plugs)
 
 
 def _nothing_is_lost(truth: Truth, ward: FaultyWard, store: Store) -> None:
@@ -176,10 +212,10 @@ def _sent(scenario: Scenario, start_ns: int) -> list[tuple[str, Sign, list[int],
     ]
 
 
-def undisturbed(scenario: Scenario, start_ns: int) -> list[AlarmEvent]:
+def undisturbed(scenario: Scenario, start_ns: int, ward_of: WardOf = make_ward) -> list[AlarmEvent]:
     """The alarm events of a run in which everything comes at once: the same devices, a tick each second."""
     plan = planned(scenario, start_ns)
-    wards = [make_ward() for _ in range(PARTITIONS)]
+    wards = [ward_of() for _ in range(PARTITIONS)]
     bindings, events = Bindings(), []
 
     def step(patient: str, record: log.Record) -> None:
@@ -205,31 +241,50 @@ def undisturbed(scenario: Scenario, start_ns: int) -> list[AlarmEvent]:
         builder = BlockBuilder()
         builder.append(checked.accepted)
         step(checked.accepted.patient, builder.take())
-    ticks((plan.end_ns or 0) + SETTLE_S * SECOND_NS)
+    ticks((plan.end_ns or 0) + round((SETTLE_S + wards[0].settings.align.lateness_ns / 1e9) * SECOND_NS))
     return events
 
 
-def _alarms(events: Iterable[AlarmEvent], until_ns: int) -> dict[tuple[str, str, str, int], int]:
-    """(patient, rule, what, which of them) -> its instant."""
-    found: dict[tuple[str, str, str, int], int] = {}
+class Alarm(NamedTuple):
+    """A telling of an alarm, known by what it says: the `which`th of its patient, rule and word, from 0."""
+
+    patient: str
+    rule: str
+    event: str
+    which: int
+
+    def __str__(self) -> str:
+        return f"{self.patient} {self.rule} {self.event} {self.which}"
+
+
+class Beside(NamedTuple):
+    """What differs from an undisturbed run."""
+
+    missing: list[Alarm]
+    added: list[Alarm]
+    moved_s: list[float]
+
+
+def _alarms(events: Iterable[AlarmEvent], until_ns: int) -> dict[Alarm, int]:
+    """Alarm -> its instant."""
+    found: dict[Alarm, int] = {}
     seen: Counter[tuple[str, str, str]] = Counter()
     for event in events:
         if event.kind is Kind.PHYSIOLOGICAL and event.event in ALARMED and event.at_ns <= until_ns:
             name = (event.patient, event.rule, event.event)
-            found[*name, seen[name]] = event.at_ns
+            found[Alarm(*name, seen[name])] = event.at_ns
             seen[name] += 1
     return found
 
 
-def _beside_the_undisturbed(
-    events: list[AlarmEvent], scenario: Scenario, plan: Plan
-) -> tuple[list[str], list[str], list[float]]:
-    end_ns = plan.end_ns or 0
-    wanted, found = (_alarms(some, end_ns) for some in (undisturbed(scenario, plan.start_ns), events))
-    moved = [(found[name] - at_ns) / 1e9 for name, at_ns in wanted.items() if name in found and found[name] != at_ns]
-    missing = [" ".join(map(str, name)) for name in wanted if name not in found]
-    added = [" ".join(map(str, name)) for name in found if name not in wanted]
-    return missing, added, moved
+def _beside(events: Iterable[AlarmEvent], ward: FaultyWard, ward_of: WardOf) -> Beside:
+    start_ns, end_ns = ward.plan.start_ns, ward.plan.end_ns or 0
+    wanted, found = (_alarms(some, end_ns) for some in (undisturbed(ward.scenario, start_ns, ward_of), events))
+    return Beside(
+        [one for one in wanted if one not in found],
+        [one for one in found if one not in wanted],
+        [(found[one] - at_ns) / 1e9 for one, at_ns in wanted.items() if one in found and found[one] != at_ns],
+    )
 
 
 def _silence(told: list[Record], ward: FaultyWard) -> dict[str, float]:
