@@ -23,9 +23,10 @@ from typing import Any, Final
 import msgspec
 from faust.types import TP
 
-from stream_processors import deadletter, snapshots
+from stream_processors import deadletter
 from stream_processors.ahead import Ahead, Word
-from stream_processors.app import Clock, Fatal, NeedsSomeoneError, build_app, commit, end_process, start
+from stream_processors.app import Clock, Fatal, build_app, end_process, start
+from stream_processors.keeping import Keeper
 from stream_processors.lanes import Lane, MonitoringCounts
 from stream_processors.settings import StreamSettings
 from transport.kafka import KafkaError, make_producer
@@ -34,7 +35,6 @@ from vitals import log as records
 from vitals.events import event_encoder
 from vitals.hops import TO_SCORED, Histogram, Hop, Stamp
 from vitals.reading import Block
-from vitals.tables import SnapshotError
 from vitals.ward import Outcome, Ward
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,6 @@ class Monitoring:
         """
         self._settings = settings
         self._clock = clock
-        self._make_ward = ward
         self._fatal = fatal
         self._ahead = Ahead(settings.model_deadline_s)
         self._lanes: dict[int, Lane] = {}
@@ -74,6 +73,7 @@ class Monitoring:
         self._app: Any = None
         self._tasks: list[asyncio.Task[None]] = []
         self.counts = MonitoringCounts()
+        self._keeper = Keeper(settings, self.counts, lambda: self._ahead.host(ward()))
         self.ready = asyncio.Event()  # partitions are ours and restored
         self.hops = {hop: Histogram() for hop in (Hop.RADIO, Hop.JUDGE, Hop.EMIT, Hop.TO_ALARM)}
         self.ways = {TO_SCORED: Histogram()}
@@ -84,8 +84,9 @@ class Monitoring:
         """Join the group; wait for `ready` to know that the partitions are restored."""
         self._producer = make_producer(self._settings.kafka)
         await self._producer.start()
+        self._keeper.producer = self._producer
         app = build_app("monitoring", self._settings, asyncio.get_running_loop())
-        self._app = app
+        self._app = self._keeper.app = app
         topic = app.topic(_INPUT, value_serializer="raw", key_serializer="raw")
 
         @app.agent(topic)  # type: ignore[untyped-decorator]
@@ -119,56 +120,12 @@ class Monitoring:
         try:
             mine = sorted(tp.partition for tp in self._app.consumer.assignment() if tp.topic == _INPUT)
             for partition in mine:
-                self._lanes[partition] = await self._restore(partition)
+                self._lanes[partition] = await self._keeper.restore(partition)
         except Exception as error:  # noqa: BLE001  # without its state a ward must not go on
             self._fatal("monitoring", error)
             return
         if self._lanes:
             self.ready.set()
-
-    async def _restore(self, partition: int) -> Lane:
-        found = await snapshots.read_newest(self._settings.kafka, partition)
-        ward, replays = self._ahead.host(self._make_ward()), False
-        if found is not None:
-            try:
-                ward.restore(found.state)
-            except SnapshotError as error:
-                self._check_replay(partition, error)
-                ward, replays = self._ahead.host(self._make_ward()), True
-        if found is None or replays:
-            first = await self._beginning(partition)
-            if first:
-                self._note_lost(partition, first)
-            return Lane(ward, first, generation=found.manifest.generation if found else 0, written=first)
-        next_offset = found.manifest.next_offset
-        first = await self._beginning(partition)
-        if first > next_offset:
-            self._note_lost(partition, first - next_offset)
-            next_offset = first
-        log.info("partition %d: restored up to offset %d", partition, next_offset)
-        return Lane(ward, next_offset, generation=found.manifest.generation, written=next_offset)
-
-    def _check_replay(self, partition: int, error: SnapshotError) -> None:
-        if self._settings.other_snapshot != "replay":
-            raise NeedsSomeoneError(
-                f"partition {partition}: {error}. Start the version that wrote it, or set "
-                "TELEWARD_OTHER_SNAPSHOT=replay to judge the kept log anew: what is older than it is then forgotten"
-            ) from error
-        log.warning("partition %d: %s; judging the kept log anew", partition, error)
-
-    async def _beginning(self, partition: int) -> int:
-        tp = TP(_INPUT, partition)
-        found: dict[TP, int] = await self._app.consumer.earliest_offsets(tp)
-        return found[tp]
-
-    def _note_lost(self, partition: int, count: int) -> None:
-        self.counts.lost += count
-        log.error(
-            "%d records of %s, partition %d, were deleted before they were judged: keep the topic longer",
-            count,
-            _INPUT,
-            partition,
-        )
 
     async def _on_revoked(self, *_: Any, **__: Any) -> None:
         await self._write_all()
@@ -209,9 +166,9 @@ class Monitoring:
             return
         lane.seeking, lane.sought_s = True, time.monotonic()
         try:
-            first = await self._beginning(partition)
+            first = await self._keeper.beginning(partition)
             if first > lane.next_offset:
-                self._note_lost(partition, first - lane.next_offset)
+                self._keeper.note_lost(partition, first - lane.next_offset)
                 lane.next_offset = first
             await self._app.consumer.seek(TP(_INPUT, partition), lane.next_offset)
         except Exception as error:  # noqa: BLE001  # between two assignments; tried again
@@ -278,7 +235,7 @@ class Monitoring:
         why.append(deadletter.where(error))
         log.error("partition %d, offset %d: the ward failed on it (%s); once more from the last snapshot",
                   partition, offset, why[-1])  # fmt: skip
-        back = await self._restore(partition)
+        back = await self._keeper.restore(partition)
         lane.ward, lane.next_offset, lane.written = back.ward, back.next_offset, back.written
         await self._seek_back(partition, lane)
 
@@ -334,40 +291,11 @@ class Monitoring:
 
     async def _write_guarded(self, partition: int, lane: Lane) -> None:
         try:
-            await self._write(partition, lane)
+            await self._keeper.write(partition, lane)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  # what is not written down must be read again
             self._fatal("monitoring", error)
-
-    async def _write(self, partition: int, lane: Lane) -> None:
-        """Snapshot, effects acknowledged, snapshot acknowledged, and only then the offset."""
-        async with lane.writing:
-            if lane.next_offset <= lane.written:  # somebody else has just written it
-                return
-            began = time.monotonic()
-            async with lane.lock:
-                state, next_offset = lane.ward.snapshot(), lane.next_offset
-                effects = len(lane.pending)
-                lane.generation += 1
-                generation = lane.generation
-            # They stay pending until all are acknowledged: whoever is cancelled here leaves them to the next snapshot.
-            for sent in lane.pending[:effects]:
-                await sent
-            del lane.pending[:effects]
-            await snapshots.write(
-                self._producer,
-                partition,
-                state,
-                next_offset=next_offset,
-                generation=generation,
-                shard_bytes=self._settings.shard_bytes,
-            )
-            lane.written = next_offset
-            self.counts.snapshots += 1
-            took = time.monotonic() - began
-            lane.due_s = time.monotonic() + max(self._settings.snapshot_every_s, 20 * took)
-            await commit(self._app, {TP(_INPUT, partition): next_offset})
 
     @property
     def positions(self) -> dict[int, int]:

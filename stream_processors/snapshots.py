@@ -63,19 +63,18 @@ def cut(state: bytes, shard_bytes: int) -> list[bytes]:
 
 
 async def write(
-    producer: Any, partition: int, state: bytes, *, next_offset: int, generation: int, shard_bytes: int
-) -> int:
-    """Write a snapshot; returns its compressed size once Kafka has acknowledged the manifest.
+    producer: Any, partition: int, shards: list[bytes], *, size: int, next_offset: int, generation: int
+) -> None:
+    """Write a snapshot; returns once Kafka has acknowledged the manifest.
 
     Args:
         producer: A started producer of `transport.kafka`.
         partition: Of the ward.
-        state: What `Ward.snapshot` gave.
+        shards: What `cut` made of the state.
+        size: Of the state, in bytes.
         next_offset: First input offset that the state has not seen.
         generation: One more than the last one's.
-        shard_bytes: Largest shard.
     """
-    shards = cut(state, shard_bytes)
     name = topics.SNAPSHOTS.name
     waits = [
         await producer.send(name, shard, key=f"shard-{generation % 2}-{i}".encode(), partition=partition)
@@ -86,12 +85,11 @@ async def write(
         next_offset=next_offset,
         first_shard=done[0].offset,
         shards=len(shards),
-        size=len(state),
+        size=size,
         crc=zlib.crc32(b"".join(shards)),
         generation=generation,
     )
     await producer.send_and_wait(name, msgspec.json.encode(manifest), key=MANIFEST_KEY, partition=partition)
-    return sum(len(shard) for shard in shards)
 
 
 async def read_newest(settings: KafkaSettings, partition: int) -> Restored | None:

@@ -290,7 +290,8 @@ def _beside(events: Iterable[AlarmEvent], ward: FaultyWard, ward_of: WardOf) -> 
 def _silence(told: list[Record], ward: FaultyWard) -> dict[str, float]:
     """For each fault the longest time, from it to the next one, in which one of the partitions told nothing.
 
-    Beacons tell something about every second in each; what the devices' end leaves silent does not count.
+    Beacons tell something about every second in each; what the devices' end leaves silent does not count, and what a
+    fault leaves silent beyond the next one counts as the next one's.
     """
     over_s = _wall_s(ward, ward.plan.end_ns or 0)
     ends = [*(fault.at_s for fault in ward.faults), over_s][1:]
@@ -299,9 +300,8 @@ def _silence(told: list[Record], ward: FaultyWard) -> dict[str, float]:
         longest = 0.0
         for partition in range(PARTITIONS):
             times = sorted(record.timestamp_ms / 1e3 for record in told if record.partition == partition)
-            before = max((t for t in times if t <= fault.at_s), default=fault.at_s)
-            around = [before, *(t for t in times if fault.at_s < t <= over_s)]
-            longest = max([longest, *(then - at for at, then in pairwise(around) if at < end_s)])
+            around = [fault.at_s, *(t for t in times if fault.at_s < t < end_s), end_s]
+            longest = max([longest, *(then - at for at, then in pairwise(around))])
         found[f"{number}: {fault.what}"] = longest
     return found
 

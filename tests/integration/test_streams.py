@@ -457,9 +457,8 @@ async def test_a_large_snapshot_goes_in_shards_and_is_restored(kafka, write, mon
 
 
 async def put_snapshot(producer, state: bytes, next_offset: int, generation: int) -> None:
-    await snapshots.write(
-        producer, 0, state, next_offset=next_offset, generation=generation, shard_bytes=100
-    )  # fmt: skip
+    shards = snapshots.cut(state, 100)
+    await snapshots.write(producer, 0, shards, size=len(state), next_offset=next_offset, generation=generation)
 
 
 async def test_a_half_written_snapshot_never_happened(kafka, producer):
@@ -514,11 +513,11 @@ async def test_an_offset_is_committed_after_its_snapshot_and_effects_never_befor
     app = await monitoring(snapshot_every_s=0.01)
     real, seen = snapshots.write, []
 
-    async def watched(*args: Any, **kwargs: Any) -> int:
+    async def watched(*args: Any, **kwargs: Any) -> None:
         before = await committed(kafka, "teleward-monitoring", INPUT, 0)
         effects = {event.event_id for event in await told(kafka)}
         seen.append((before, kwargs["next_offset"], effects))
-        return await real(*args, **kwargs)
+        await real(*args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(snapshots, "write", watched)
@@ -530,6 +529,26 @@ async def test_an_offset_is_committed_after_its_snapshot_and_effects_never_befor
     for before, next_offset, effects in seen:
         assert (before or 0) < next_offset
         assert {event.event_id for event in alone(records[:next_offset])} <= effects
+
+
+async def test_after_a_long_wait_for_kafka_the_next_snapshot_is_due_at_once(kafka, write, monitoring):
+    """A pace set by the wait would leave the ward without a snapshot for 20 times as long as Kafka was away."""
+    records = night()
+    real = snapshots.write
+
+    async def away(*args: Any, **kwargs: Any) -> None:
+        await asyncio.sleep(2.0)  # how long Kafka takes; nothing is waited for
+        await real(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(snapshots, "write", away)
+        app = await monitoring(snapshot_every_s=0.01)
+        await write(records[:20])
+        await until(lambda: app._lanes[0].written == 20)
+    began = asyncio.get_running_loop().time()
+    await write(records[20:40])
+    await until(lambda: app._lanes[0].written == 40)
+    assert asyncio.get_running_loop().time() - began < 20 * 2.0
 
 
 # -- storing -----------------------------------------------------------------------------------------------------------
