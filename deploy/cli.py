@@ -249,6 +249,7 @@ def _told() -> tuple[type[Exception], ...]:
     """Errors whose text is for people; looked for only when something went wrong, so that commands start quickly."""
     from dashboards.console import SettingsError
     from dashboards.console.accounts import AccountsError
+    from dashboards.console.session_book import SessionBookError
     from dashboards.grafana import SettingsError as GrafanaSettingsError
     from dashboards.grafana.client import GrafanaError
     from dashboards.grafana.influxql import InfluxError
@@ -300,6 +301,7 @@ def _told() -> tuple[type[Exception], ...]:
         LearningError,
         MachineError,
         PageError,
+        SessionBookError,
         PagingError,
         PartFailedError,
         PartStartError,

@@ -73,14 +73,22 @@ def _show_up(result: dict[str, Any]) -> None:
     print(f"stopped in order; {f'started again: {again}' if again else 'nothing had to be started again'}")
 
 
-def run(part: Annotated[str, typer.Argument(help="bridge, monitoring, storing or console.")]) -> None:
+def run(
+    part: Annotated[str, typer.Argument(help="bridge, monitoring, storing, console or pager.")],
+    tls_cert: Annotated[str, typer.Option(help="Of the page: serve it by TLS with this certificate (PEM).")] = "",
+    tls_key: Annotated[str, typer.Option(help="Key of that certificate (PEM, no password).")] = "",
+) -> None:
     """One part of a ward in this process, told by its environment; `teleward up` starts and watches them all."""
     from deploy.parts.part import PARTS, run_part, speak
 
     if part not in PARTS:
         raise typer.BadParameter(f"{part!r} is no part; it is one of {', '.join(PARTS)}")
+    tls = {"TELEWARD_CONSOLE_TLS_CERTIFICATE": tls_cert, "TELEWARD_CONSOLE_TLS_KEY": tls_key}
+    given = {name: path for name, path in tls.items() if path}
+    if given and part != "console":
+        raise typer.BadParameter(f"--tls-cert and --tls-key are the page's: give them to console, not to {part}")
     speak()
-    asyncio.run(run_part(part, os.environ))
+    asyncio.run(run_part(part, {**os.environ, **given}))
 
 
 def doctor(
@@ -153,7 +161,7 @@ def account_add(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Let somebody in; the password is said once. A running page knows them when it is started again."""
+    """Let somebody in; the password is said once. A running page knows them at once."""
     from deploy.page_accounts import add_account
 
     result = add_account(name, role, file or folder / "console" / "accounts.json", patient)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dashboards.console import ConsoleSettings, Role
+from dashboards.console import ConsoleSettings, Role, loopback
 from deploy.clock import WardClock
 from deploy.demo_summary import closing_summary
 from deploy.paging import PagingError, PagingSettings, demo_paging
@@ -135,7 +135,8 @@ async def run_demo(
         clock = WardClock(cast.speed, cast.start_ns, waiting=True)
         page = None
         if not settings.headless:
-            page = ConsoleSettings(host=settings.host, port=settings.port, title="Demo ward", volatile=True)
+            # A demo may be looked at from a phone beside it; that it goes in the clear is said (`_greet`).
+            page = ConsoleSettings(host=settings.host, port=settings.port, title="Demo ward", volatile=True, plain=True)
         kept = _folder(settings.keep, Path(folder))
         made_of = replace(_made_of(kept, page, settings.page_to, cast.speed), store=store)
         process = WardProcess(made_of, clock, (*cast.said, *bindings(cast.start_ns, ProbeSettings())))
@@ -168,6 +169,8 @@ def _greet(settings: DemoSettings, cast: _Cast, ward: WardProcess, took_s: float
         say(f"\n  page      {ward.page}")
         say("  user      demo")
         say(f"  password  {password}\n")
+        if not loopback(settings.host):
+            say("no TLS: whoever listens on this network reads the page and its password; for a trial only")
     ways = ", ".join(address.partition(":")[0] for address in settings.page_to)
     say(f"pages go to {ways + ', ' if ways else ''}the page and a file; 'demo' is on call")
     if settings.keep is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
@@ -74,6 +75,7 @@ class Page:
         self._exit.push_async_callback(_ended, keeping)
         self._exit.push_async_callback(self._feed.stop)
         await self._feed.start()
+        _check_tls(settings)
         server = _Server(
             uvicorn.Config(
                 self.console.app,
@@ -82,6 +84,8 @@ class Page:
                 log_level="warning",
                 access_log=False,
                 timeout_graceful_shutdown=1,
+                ssl_certfile=settings.tls_certificate,
+                ssl_keyfile=settings.tls_key,
             )
         )
         serving = asyncio.create_task(server.serve())
@@ -90,13 +94,25 @@ class Page:
         if serving.done():
             raise PageError(f"the page could not be served on {settings.host}:{settings.port}; is it taken?")
         port = server.servers[0].sockets[0].getsockname()[1]
-        self.address = f"http://{settings.host}:{port}/"
+        self.address = f"{'https' if settings.tls else 'http'}://{settings.host}:{port}/"
         self._exit.push_async_callback(self._stop, server, serving)
 
     async def _stop(self, server: Any, serving: asyncio.Task[None]) -> None:
         self.console.stop()
         server.should_exit = True
         await serving
+
+
+def _check_tls(settings: ConsoleSettings) -> None:
+    """Before anything listens: uvicorn would only say that it ended."""
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return
+    try:
+        # A key with a password would be asked for on a terminal that a service has not.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_certificate, settings.tls_key, lambda: "")
+    except OSError as error:
+        what = f"{settings.tls_certificate} and {settings.tls_key}"
+        raise PageError(f"{what} are no certificate and its key, PEM and without a password: {error}") from error
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

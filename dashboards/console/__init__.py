@@ -9,7 +9,7 @@ It keeps no truth of its own: everything is rebuilt from topics, and the past is
 from dashboards.console.accounts import Account, Role, hash_password, read_accounts, write_accounts
 from dashboards.console.app import Clock, Console, SendCommand
 from dashboards.console.history import History, HistoryUnavailable, NoHistory
-from dashboards.console.settings import ConsoleSettings, SettingsError
+from dashboards.console.settings import ConsoleSettings, SettingsError, loopback
 
 __all__ = [
     "Account",
@@ -23,6 +23,7 @@ __all__ = [
     "SendCommand",
     "SettingsError",
     "hash_password",
+    "loopback",
     "read_accounts",
     "write_accounts",
 ]

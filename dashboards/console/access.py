@@ -51,6 +51,8 @@ ACCESS: Final[dict[Endpoint, frozenset[Role]]] = {
     ("POST", "/api/duty/test"): STAFF,
     ("POST", "/api/commands"): HANDS,
     ("POST", "/api/passes"): CLINICIANS,
+    ("GET", "/api/patients/{patient}/passes"): CLINICIANS,
+    ("POST", "/api/passes/end"): CLINICIANS,
     ("GET", "/audit"): OVERSEERS,
     ("GET", "/api/audit"): OVERSEERS,
     ("GET", "/api/audit/alarm"): OVERSEERS,

@@ -118,24 +118,67 @@ def write_accounts(path: Path, accounts: list[Account]) -> None:
 
 
 class AccountBook:
-    """Everybody who may sign in: those of a file and those made while running."""
+    """Everybody who may sign in: those of a file, which is read again when it changes, and those made while running.
 
-    def __init__(self, accounts: list[Account] | None = None) -> None:
-        self._by_name = {account.name: account for account in accounts or []}
+    Args:
+        accounts: Made while running.
+        file: Of the others; None: there are none.
+
+    Attributes:
+        wrong: Why the file could not be read again, for people; "" where it could.
+
+    Raises:
+        AccountsError: If the file cannot be read at the start.
+    """
+
+    def __init__(self, accounts: list[Account] | None = None, file: Path | None = None) -> None:
+        self._made = {account.name: account for account in accounts or []}
+        self._file = file
+        self._of_file: dict[str, Account] = {}
+        self._stamp: object = None
+        self.wrong = ""
+        if file is not None:
+            self._stamp = _stamp(file)
+            self._of_file = {account.name: account for account in read_accounts(file)}
 
     def get(self, name: str) -> Account | None:
         """Who has this name."""
-        return self._by_name.get(name)
+        self._look()
+        return self._made.get(name) or self._of_file.get(name)
 
     def add(self, account: Account) -> None:
         """Let somebody in; the same name again replaces who had it."""
-        self._by_name[account.name] = account
+        self._made[account.name] = account
+
+    def _look(self) -> None:
+        """Read the file again where it is another one: who was removed is out at once, who was added is in.
+
+        A file that cannot be read changes nothing (a slip of an editor must not shut a ward out of its page), and
+        `wrong` says so to every page.
+        """
+        if self._file is None or (stamp := _stamp(self._file)) == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._of_file = {account.name: account for account in read_accounts(self._file)}
+            self.wrong = ""
+        except AccountsError as error:
+            self.wrong = str(error)
 
     def check(self, name: str, password: str) -> Account | None:
         """Who signs in with these, or None. Slow on purpose: call it off the event loop."""
-        account = self._by_name.get(name)
+        account = self.get(name)
         fits = verify_password(password, account.password if account else _NOBODY)
         return account if fits else None
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    """Changes whenever the file is written or replaced; None where it is not there."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _scrypt(password: str, salt: bytes, log_n: int, r: int, p: int) -> bytes:

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 
 from fastapi import FastAPI
 
-from dashboards.console.accounts import Account, AccountBook, Role, generate_password, hash_password, read_accounts
+from dashboards.console.accounts import Account, AccountBook, Role, generate_password, hash_password
 from dashboards.console.audit_book import AuditBook
 from dashboards.console.auth import Bucket, Sessions, Throttle
 from dashboards.console.health import Health
@@ -25,6 +25,7 @@ from dashboards.console.history import History
 from dashboards.console.latency import HopTimes
 from dashboards.console.people import People, Say, fresh_id
 from dashboards.console.routes import build
+from dashboards.console.session_book import SessionBook
 from dashboards.console.settings import ConsoleSettings
 from dashboards.console.state import ConsoleState, RegistryRecord
 from dashboards.console.streams import Streams
@@ -93,8 +94,9 @@ class Console:
         self.send_command = send_command
         self.clock = clock
         self.monotonic_s = monotonic_s
-        self.accounts = AccountBook(read_accounts(settings.accounts_file) if settings.accounts_file else None)
-        self.sessions = Sessions(settings.secret, settings.session_s, self.accounts, now_s)
+        self.accounts = AccountBook(file=settings.accounts_file)
+        book = SessionBook(settings.sessions_file, now_s)
+        self.sessions = Sessions(settings.secret, settings.session_s, self.accounts, now_s, book)
         self.throttle = Throttle(monotonic_s)
         self.links = Bucket(monotonic_s)
         self.people = People(say, settings.command_timeout_s)
@@ -207,6 +209,9 @@ class Console:
         if self.unrecorded:
             text = f"{self.unrecorded} acts of people could not be written down for the audit."
             problems.append({"part": "audit", "status": "down", "text": text, "since": None})
+        if self.accounts.wrong:
+            text = f"The accounts cannot be read, those from before hold: {self.accounts.wrong}"
+            problems.append({"part": "accounts", "status": "slow", "text": text, "since": None})
         return {"now": ms(now_ns), "speed": speed, "problems": problems}
 
     def _greeting(self) -> Json:

@@ -1,8 +1,9 @@
 """Signing in: sessions as signed cookies, a throttle for guesses, and proof that a request came from our own page.
 
-Sessions are stateless but for those that were signed out early. A cookie is ``payload.signature``; the payload names
-the person, when the session ends and a random id. It is HttpOnly and SameSite=Strict; every request that changes
-something must besides carry a header that no foreign page can set, and an Origin that is ours.
+Sessions are stateless but for those that were ended early, and for passes (`dashboards.console.session_book`). A
+cookie is ``payload.signature``; the payload names the person, when the session ends and a random id. It is HttpOnly
+and SameSite=Strict; every request that changes something must besides carry a header that no foreign page can set,
+and an Origin that is ours.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from dashboards.console.accounts import Account, AccountBook, Role
+from dashboards.console.session_book import Pass, SessionBook
 
 CSRF_HEADER: Final = "x-teleward"
 CSRF_VALUE: Final = "console"
@@ -61,41 +63,84 @@ class Sessions:
         length_s: How long they last.
         accounts: Asked at every request, so that a removed account is out at once.
         now_s: The wall clock, in seconds.
+        book: What was ended early, and passes; None keeps them in memory.
+
+    Attributes:
+        book: The same.
     """
 
-    def __init__(self, secret: bytes, length_s: float, accounts: AccountBook, now_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        secret: bytes,
+        length_s: float,
+        accounts: AccountBook,
+        now_s: Callable[[], float],
+        book: SessionBook | None = None,
+    ) -> None:
         self._secret = secret
         self._length_s = length_s
         self._accounts = accounts
         self._now_s = now_s
-        self._ended: dict[str, float] = {}
+        self.book = SessionBook(None, now_s) if book is None else book
 
     def open(self, account: Account) -> str:
         """A cookie for somebody whose password was right."""
-        return self._made("session", _Payload(account.name, self._ends(None), _fresh(), _digest(account)))
+        return self._made("session", _Payload(account.name, self._now_s() + self._length_s, _fresh(), _digest(account)))
 
-    def open_pass(self, patient: str, length_s: float) -> str:
-        """A cookie for whoever was handed a link to one patient's own page."""
-        return self._made("session", _Payload(PASS, self._ends(length_s), _fresh(), "", patient))
+    def invite(self, patient: str, by: str, length_s: float) -> str:
+        """What a link to one patient's own page carries: good once, for so many seconds.
 
-    def invite(self, patient: str, length_s: float) -> str:
-        """What a link to one patient's own page carries: good once, for so many seconds."""
-        return self._made("invitation", _Payload(PASS, self._ends(length_s), _fresh(), "", patient))
+        Raises:
+            SessionBookError: If it could not be written down.
+        """
+        now = self._now_s()
+        made = Pass(id=_fresh(), patient=patient, by=by, made_s=now, ends_s=now + length_s)
+        self.book.put(made)
+        return self._made("invitation", _Payload(PASS, made.ends_s, made.id, "", patient))
 
-    def accept(self, invitation: str) -> str | None:
-        """Whose page an invitation opens; None if it is forged, over, or was used before. Uses it."""
+    def accept(self, invitation: str, length_s: float) -> tuple[Pass, str] | None:
+        """Use an invitation.
+
+        Args:
+            invitation: What the link carries.
+            length_s: How long whoever uses it stays signed in.
+
+        Returns:
+            The pass, and a cookie; None if the invitation is forged, over, taken back or was used before.
+
+        Raises:
+            SessionBookError: If its use could not be written down: then nobody is let in.
+        """
         payload = self._taken("invitation", invitation)
-        if payload is None or not payload.patient or payload.session in self._ended:
+        held = self.book.get(payload.session) if payload else None
+        if held is None or held.used_s is not None or held.taken_back_by:
             return None
-        self._end(payload.session, payload.ends_s)
-        return payload.patient
+        now = self._now_s()
+        used = msgspec.structs.replace(held, used_s=now, ends_s=now + length_s)
+        self.book.put(used)
+        return used, self._made("session", _Payload(PASS, used.ends_s, used.id, "", used.patient))
+
+    def take_back(self, name: str, by: str) -> Pass | None:
+        """A pass opens nothing any more, and whoever came in by it is out; None where there is no such pass.
+
+        Raises:
+            SessionBookError: If that could not be written down.
+        """
+        held = self.book.get(name)
+        if held is not None and not held.taken_back_by:
+            held = msgspec.structs.replace(held, taken_back_by=by)
+            self.book.put(held)
+        return held
 
     def read(self, cookie: str | None) -> Session | None:
         """Who a cookie speaks for; None if forged, ended, signed out, or of nobody we know any more."""
         payload = self._taken("session", cookie)
-        if payload is None or payload.session in self._ended:
+        if payload is None or self.book.ended(payload.session):
             return None
         if payload.patient:
+            held = self.book.get(payload.session)
+            if held is None or held.taken_back_by:
+                return None
             return Session(PASS, Role.CARER, payload.session, payload.ends_s, payload.patient)
         account = self._accounts.get(payload.name)
         if account is None or not hmac.compare_digest(payload.fits, _digest(account)):
@@ -103,16 +148,12 @@ class Sessions:
         return Session(account.name, account.role, payload.session, payload.ends_s, account.patient)
 
     def close(self, session: Session) -> None:
-        """Sign out: the cookie opens nothing any more, wherever it was copied to."""
-        self._end(session.id, session.ends_s)
+        """Sign out: the cookie opens nothing any more, wherever it was copied to.
 
-    def _end(self, name: str, ends_s: float) -> None:
-        now = self._now_s()
-        self._ended = {id_: ends for id_, ends in self._ended.items() if ends > now}
-        self._ended[name] = ends_s
-
-    def _ends(self, length_s: float | None) -> float:
-        return self._now_s() + (self._length_s if length_s is None else length_s)
+        Raises:
+            SessionBookError: If that could not be written down; in this process it holds nevertheless.
+        """
+        self.book.end(session.id, session.ends_s)
 
     def _made(self, what: str, payload: _Payload) -> str:
         body = base64.urlsafe_b64encode(msgspec.json.encode(payload)).rstrip(b"=")

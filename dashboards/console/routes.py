@@ -17,6 +17,7 @@ from fastapi.staticfiles import StaticFiles
 from dashboards.console import routes_carer, routes_people, routes_session, routes_ward, web
 from dashboards.console.access import ACCESS, PAGES, may
 from dashboards.console.auth import foreign
+from dashboards.console.session_book import SessionBookError
 
 if TYPE_CHECKING:
     from dashboards.console.app import Console
@@ -32,8 +33,9 @@ def build(console: Console) -> FastAPI:
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(_guard)])
     app.state.console = console
-    app.add_middleware(web.SecurityHeaders, tls=console.settings.secure_cookies)
+    app.add_middleware(web.SecurityHeaders, tls=console.settings.secure)
     app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(SessionBookError, _unwritten)
     _pages(app)
     routes_session.add(app, console)
     routes_ward.add(app, console)
@@ -75,6 +77,13 @@ async def _refused(request: Request, error: Exception) -> Response:
     if error.status_code == 403 and route is not None and (request.method, route.path) in PAGES:
         return FileResponse(_STATIC / "refused.html", 403)
     return web.answer({"detail": error.detail}, error.status_code, (error.headers or {}).items())
+
+
+async def _unwritten(_request: Request, _error: Exception) -> Response:
+    """What must outlive a restart could not be written down; where the file is, is nobody's business out there."""
+    return web.answer(
+        {"detail": "This could not be written down, so it was not done. Tell whoever runs the ward."}, 503
+    )
 
 
 def _pages(app: FastAPI) -> None:

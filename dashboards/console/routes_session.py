@@ -72,7 +72,7 @@ def add(app: FastAPI, console: Console) -> None:
         console.sessions.close(held)
         console.record("signed-out", held.name)
         response = web.answer({})
-        response.delete_cookie(web.COOKIE, httponly=True, samesite="strict", secure=console.settings.secure_cookies)
+        response.delete_cookie(web.COOKIE, httponly=True, samesite="strict", secure=console.settings.secure)
         return response
 
     @app.get("/api/me")
@@ -97,5 +97,5 @@ def let_in(response: Response, console: Console, cookie: str, length_s: float) -
         max_age=int(length_s),
         httponly=True,
         samesite="strict",
-        secure=console.settings.secure_cookies,
+        secure=console.settings.secure,
     )

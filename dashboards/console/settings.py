@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import secrets
 from collections.abc import Mapping
@@ -26,9 +27,17 @@ class ConsoleSettings:
         title: Name of the ward, at the top of the page.
         volatile: True where nothing outlives the process; the page says so.
         accounts_file: Local accounts (see `dashboards.console.accounts`); None: only accounts made while running.
+        sessions_file: Where ended sessions and links for carers outlive a restart (`dashboards.console.session_book`);
+            None: in memory, so that a link of an earlier process opens nothing.
+        tls_certificate: File of the certificate (and of those between it and the authority), PEM; with `tls_key` the
+            page is served by TLS.
+        tls_key: File of its key, PEM, without a password.
+        plain: Serve without TLS beyond this machine, because something in front of the page, on a network that nobody
+            else is on, speaks TLS to the browsers (or forwards from this machine alone).
         directory: Pseudonym -> what staff call the place (``bed 4``). The only such table of the system.
         secret: Signs the session cookies. Fresh for each process unless given, so a restart signs everybody out.
-        secure_cookies: Cookies only over TLS. Turn on wherever the page is not on the machine itself.
+        secure_cookies: Cookies only over TLS. Always so with `tls_certificate`; turn on where something in front speaks
+            TLS.
         session_s: How long a sign-in lasts: a shift.
         heartbeat_s: Seconds of the wall between two heartbeats of a stream.
         silence_s: After so many seconds without a word the page says that it is not live; more than two heartbeats.
@@ -50,6 +59,10 @@ class ConsoleSettings:
     title: str = "Ward"
     volatile: bool = False
     accounts_file: Path | None = None
+    sessions_file: Path | None = None
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    plain: bool = False
     directory: Mapping[str, str] = field(default_factory=dict)
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     secure_cookies: bool = False
@@ -76,6 +89,14 @@ class ConsoleSettings:
         """
         if not 0 <= self.port <= 65535:
             raise SettingsError(f"port is {self.port}; it must lie between 0 and 65535")
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise SettingsError("TLS needs both: tls_certificate and tls_key")
+        if not (self.tls or self.plain or loopback(self.host)):
+            raise SettingsError(
+                f"host is {self.host}, which others can reach, and there is no TLS: whoever listens would read values "
+                "and passwords. Give tls_certificate and tls_key; or, where something in front of the page speaks TLS, "
+                "say plain=true"
+            )
         if self.silence_s <= 2 * self.heartbeat_s:
             raise SettingsError(
                 f"silence_s is {self.silence_s}; with a heartbeat of {self.heartbeat_s} s one lost beat would cry wolf"
@@ -87,6 +108,16 @@ class ConsoleSettings:
         for name in ("session_s", "heartbeat_s", "coalesce_s", "window_h", "spark_h", "command_timeout_s", "pass_s"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; it must be above 0")
+
+    @property
+    def tls(self) -> bool:
+        """Whether the page itself speaks TLS."""
+        return self.tls_certificate is not None
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers come by TLS: cookies then go by nothing else."""
+        return self.tls or self.secure_cookies
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> ConsoleSettings:
@@ -106,6 +137,14 @@ class ConsoleSettings:
         return cls(**given)  # type: ignore[arg-type]  # _read gives each setting its own type
 
 
+def loopback(host: str) -> bool:
+    """Whether only this machine can reach an address; a name counts where it is localhost."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _read(name: str, text: str) -> object:
     """One setting from its text."""
     try:
@@ -114,9 +153,9 @@ def _read(name: str, text: str) -> object:
                 return text
             case "port" | "max_streams" | "spark_bins":
                 return int(text)
-            case "volatile" | "secure_cookies":
+            case "volatile" | "secure_cookies" | "plain":
                 return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
-            case "accounts_file":
+            case "accounts_file" | "sessions_file" | "tls_certificate" | "tls_key":
                 return Path(text)
             case "directory":
                 return {str(key): str(place) for key, place in json.loads(Path(text).read_text("utf-8")).items()}

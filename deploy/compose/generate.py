@@ -58,7 +58,7 @@ def compose() -> dict[str, Any]:
             **{part: _part(part) for part in _PARTS},
         },
         "networks": {"inside": {"internal": True}, "outside": {}},
-        "volumes": {name: {} for name in ("mqtt", "sessions", "store", "ward", "kafka", "influxdb", "grafana")},
+        "volumes": {name: {} for name in ("mqtt", "sessions", "store", "ward", "page", "kafka", "influxdb", "grafana")},
     }
 
 
@@ -104,7 +104,13 @@ def _prepare() -> dict[str, Any]:
             "TELEWARD_MQTT_USERS": f"{prepare.MQTT}/users",
             "TELEWARD_CONSOLE_ACCOUNTS_FILE": f"{prepare.WARD}/console/accounts.json",
         },
-        volumes=[f"mqtt:{prepare.MQTT}", f"sessions:{prepare.SESSIONS}", f"store:{prepare.STORE}", _WARD],
+        volumes=[
+            f"mqtt:{prepare.MQTT}",
+            f"sessions:{prepare.SESSIONS}",
+            f"store:{prepare.STORE}",
+            f"page:{prepare.PAGE}",
+            _WARD,
+        ],
         healthcheck={"disable": True},
         network_mode="none",
     )
@@ -242,12 +248,14 @@ def _part(part: str) -> dict[str, Any]:
             "TELEWARD_CONSOLE_PORT": str(values.CONSOLE_PORT),
             "TELEWARD_CONSOLE_ACCOUNTS_FILE": f"{prepare.WARD}/console/accounts.json",
             "TELEWARD_CONSOLE_SECRET_FILE": f"{prepare.WARD}/console/secret",
+            "TELEWARD_CONSOLE_SESSIONS_FILE": f"{prepare.PAGE}/sessions.jsonl",
+            "TELEWARD_CONSOLE_PLAIN": "true",  # the engine forwards from this machine alone
         }
         extra = {
             "networks": ["inside", "outside"],
             "ports": [f"127.0.0.1:{values.CONSOLE_PORT}:{values.CONSOLE_PORT}"],
         }
-        volumes.append(f"{_WARD}:ro")
+        volumes += [f"{_WARD}:ro", f"page:{prepare.PAGE}"]
     if part == "pager":
         folder = prepare.WARD / "pager"
         environment |= {

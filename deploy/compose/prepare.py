@@ -26,6 +26,8 @@ ROOT: Final = Path("/var/lib/teleward")
 MQTT: Final = ROOT / "mqtt"
 STORE: Final = ROOT / "store"
 SESSIONS: Final = ROOT / "sessions"
+PAGE: Final = ROOT / "page"
+"""What the page itself writes: it may read accounts and secret, and change neither."""
 WARD: Final = ROOT / "ward"
 """Accounts of the page, rota and database of the pager."""
 

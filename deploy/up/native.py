@@ -130,6 +130,7 @@ class NativeWard:
             env.STORE: self._store(folder),
             env.CONSOLE_SECRET_FILE: str(_secret(folder / "console" / "secret")),
             "TELEWARD_CONSOLE_PORT": str(self.settings.port or free_port()),
+            "TELEWARD_CONSOLE_SESSIONS_FILE": str(folder / "console" / "sessions.jsonl"),
             "TELEWARD_CONSOLE_ACCOUNTS_FILE": str(self._accounts(folder / "console" / "accounts.json")),
         }
         page = f"http://127.0.0.1:{told['TELEWARD_CONSOLE_PORT']}/"

@@ -26,6 +26,7 @@ export class Trends {
     this.data = null;
     this.spans = [];
     this.cursor = null;
+    this.byKeys = false;
     this.note = h("p", { class: "note warn", hidden: true });
     this.readout = h("span", { class: "readout" }, "Point at the charts, or use the arrow keys, to read values.");
     this.canvas = h("div", { class: "charts", tabindex: "0", role: "group", "aria-label": "Trend charts. Arrow keys move the reading line." });
@@ -52,14 +53,15 @@ export class Trends {
   numbers() {
     const head = h("tr", {}, h("th", { scope: "col" }, "Time"), ...CHARTS.map(({ title, unit }) => h("th", { scope: "col" }, `${title} (${unit})`)));
     const scroll = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Values as a table" }, h("table", {}, h("thead", {}, head), this.table));
-    const box = h("details", { class: "numbers" }, h("summary", {}, "As a table"), scroll);
-    box.addEventListener("toggle", () => { if (box.open) this.fillTable(); });
-    return box;
+    this.box = h("details", { class: "numbers" }, h("summary", {}, "As a table"), scroll);
+    this.box.addEventListener("toggle", () => { if (this.box.open) this.fillTable(); });
+    return this.box;
   }
 
   listen() {
     this.canvas.addEventListener("pointermove", (event) => this.point(event));
-    this.canvas.addEventListener("pointerleave", () => this.move(null));
+    // A pointer that rests here is told to leave whenever what lies under it is laid out anew: the keys' line stays.
+    this.canvas.addEventListener("pointerleave", () => { if (!this.byKeys) this.move(null); });
     this.canvas.addEventListener("keydown", (event) => this.key(event));
     this.resized = new ResizeObserver(() => this.draw());
     this.resized.observe(this.canvas);
@@ -92,6 +94,7 @@ export class Trends {
       setText(this.note, error.message);
     }
     this.draw();
+    if (this.box.open) this.fillTable();
   }
 
   /** When each alarm stood; one that stands still has no end. */
@@ -131,6 +134,7 @@ export class Trends {
   point(event) {
     const box = this.canvas.getBoundingClientRect();
     const now = wardNow();
+    this.byKeys = false;
     const part = (event.clientX - box.left - 34) / Math.max(1, box.width - 34 - 8);
     this.move(part < 0 || part > 1 ? null : now - (1 - part) * this.hours * 3600e3);
   }
@@ -141,6 +145,7 @@ export class Trends {
     if (step === undefined || now === null) return;
     event.preventDefault();
     const from = now - this.hours * 3600e3;
+    this.byKeys = true;
     const moved = (this.cursor ?? now) + (step * this.hours * 3600e3) / 60;
     this.move(Math.min(now, Math.max(from, moved)));
     setText(this.spoken, this.readout.textContent);
