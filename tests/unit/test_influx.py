@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
 from collections import Counter
 from email.utils import formatdate
 
@@ -14,11 +16,13 @@ from hypothesis import strategies as st
 from influxdb_client import Point
 
 from transport.stores.base import StoreUnavailable
-from transport.stores.influx_http import InfluxHttp, InfluxSettings
+from transport.stores.influx_http import InfluxHttp, InfluxSettings, Rows
 from transport.stores.influx_lines import Known, joined, keys, lines
+from transport.stores.influx_reads import InfluxReads
 from transport.stores.influx_setup import DOWNSAMPLING, Retention, check_influx, set_up_influx
 from vitals import measurements as m
 from vitals.measurements import Policy
+from vitals.signs import Sign
 
 ROWS = pa.array([f"hops,hop=h,part=p count={i}i {i}\n" for i in range(20)])
 
@@ -234,3 +238,43 @@ def test_deleting_on_2x_goes_by_its_own_api(server, http):
 def test_keeping_shorter_than_it_should_is_refused():
     with pytest.raises(ValueError, match="the second no less"):
         Retention(raw_days=10, long_days=9)
+
+
+# -- points that are being written -------------------------------------------------------------------------------------
+
+
+class Answers:
+    """A server that gives prepared answers, the last of them for ever."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+
+    def ask(self, statements):
+        return [self.answers.pop(0) if len(self.answers) > 1 else self.answers[0] for _ in statements]
+
+
+def test_a_point_of_which_not_all_fields_are_there_yet_is_not_there_yet():
+    columns = {"time": (1, 2, 3), "value": (80.0, 81.0, None), "quality": (0, None, 0), "received_ns": (5, 6, 7)}
+    rows = Rows({"patient": "p", "sign": "hr", "device": "d"}, columns)
+    series = InfluxReads(Answers([rows])).series("p", [Sign.HR], 0, 10)[Sign.HR]
+    assert (series.time_ns.tolist(), series.value.tolist(), series.devices) == ([1], [80.0], ("d",))
+    half = Rows(rows.tags, {"time": (3,), "value": (None,), "quality": (0,)})
+    assert InfluxReads(Answers([half])).last().patient == []
+
+
+def book(pieces, *body):
+    return [Rows({"name": "host:a"}, {"time": tuple(range(len(body))), "pieces": pieces, "body": body})]
+
+
+def test_a_book_that_is_being_written_is_read_again():
+    whole = base64.b64encode(zlib.compress(b"of the host" * 9)).decode()
+    pieces = whole[:20], whole[20:]
+    torn = (
+        book((2, None), pieces[0]),
+        book((2, 2), pieces[0], None),
+        book((None, 2), *pieces),
+        book((2, 2), pieces[0], "bm90aGluZw=="),
+    )
+    assert InfluxReads(Answers(*torn, book((2, 2), *pieces))).books("") == {"a": b"of the host" * 9}
+    with pytest.raises(StoreUnavailable, match="being written, or damaged"):
+        InfluxReads(Answers(torn[-1])).books("")

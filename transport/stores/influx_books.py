@@ -11,6 +11,7 @@ into the ledger's own book. So nothing is ever deleted and nothing grows.
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from transport.stores.base import Batch
+from transport.stores.base import Batch, StoreUnavailable
 from transport.stores.influx_http import InfluxHttp, Rows, quoted
 from transport.stores.influx_lines import joined, keys, lines
 from vitals.alarm_fold import Fold
@@ -33,6 +34,8 @@ _LEDGER: Final = "ledger"
 _SETTLED: Final = "settled"
 _ALARMS: Final = "alarms"
 _HOST: Final = "host"
+_LOOKS: Final = 5  # at a book that is being written
+_TORN_S: Final = 0.2
 
 
 class _Fact(msgspec.Struct):
@@ -185,8 +188,11 @@ def read_books(http: InfluxHttp, name: str | None = None, kind: str | None = Non
         where = f' WHERE "name" = {quoted(name)}'
     elif kind is not None:
         where = f' WHERE "name" =~ /^{kind}/'
-    (found,) = http.ask([f'SELECT "pieces", "body" FROM {BOOK.source}{where} GROUP BY "name"'])
-    return {rows.tags["name"]: _whole(rows, 0) for rows in found}
+    statement = f'SELECT "pieces", "body" FROM {BOOK.source}{where} GROUP BY "name"'
+    for _ in range(_LOOKS):
+        with contextlib.suppress(_TornError):
+            return {rows.tags["name"]: _whole(rows) for rows in http.ask([statement])[0]}
+    raise StoreUnavailable("a book in InfluxDB cannot be read whole: it is being written, or damaged", _TORN_S)
 
 
 def read_alarms(http: InfluxHttp, patient: str | None = None) -> Fold:
@@ -215,21 +221,33 @@ def read_facts(http: InfluxHttp) -> list[tuple[Origin, _Fact]]:
     """Facts in the rings, by place in Kafka; some of them may be added up already."""
     (found,) = http.ask([f'SELECT "offset", "pieces", "body" FROM {FACTS.source} GROUP BY "topic", "partition"'])
     out: list[tuple[Origin, _Fact]] = []
-    for rows in found:
+    for rows in (rows.whole("offset", "pieces", "body") for rows in found):
         at = np.array(rows.columns["time"], np.int64)
         offsets = rows.columns["offset"]
         for i in np.flatnonzero(at % _PIECES == 0).tolist():
             pieces = rows.columns["pieces"][i]
             body = rows.columns["body"][i : i + pieces]
-            if set(offsets[i : i + pieces]) == {offsets[i]}:
+            if len(body) == pieces and set(offsets[i : i + pieces]) == {offsets[i]}:
                 origin = Origin(rows.tags["topic"], int(rows.tags["partition"]), offsets[i])
                 out.append((origin, _facts.decode(zlib.decompress(base64.b64decode("".join(body))))))
     return sorted(out, key=lambda one: (one[0].topic, one[0].partition, one[0].offset))
 
 
-def _whole(rows: Rows, first: int) -> bytes:
-    pieces = rows.columns["pieces"][first]
-    return zlib.decompress(base64.b64decode("".join(rows.columns["body"][first : first + pieces])))
+class _TornError(Exception):
+    """Some of it is older than the rest: it is being written."""
+
+
+def _whole(rows: Rows) -> bytes:
+    """A book of its pieces.
+
+    Raises:
+        _TornError: If they do not belong together.
+    """
+    pieces, body = rows.columns["pieces"], rows.columns["body"]
+    try:
+        return zlib.decompress(base64.b64decode("".join(body[: pieces[0]])))
+    except (TypeError, ValueError, zlib.error) as error:
+        raise _TornError from error
 
 
 def _cut(body: bytes) -> list[str]:

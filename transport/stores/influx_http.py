@@ -78,6 +78,18 @@ class Rows:
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
 
+    def whole(self, *names: str) -> Rows:
+        """Without rows that lack one of some columns.
+
+        InfluxDB keeps each field by itself: whoever asks while a point is being written may be told some of its fields
+        and not yet others. Such a point is not there yet.
+        """
+        if not any(None in self.columns[name] for name in names):
+            return self
+        kept = [i for i, row in enumerate(zip(*(self.columns[n] for n in names), strict=True)) if None not in row]
+        columns = {name: tuple(values[i] for i in kept) for name, values in self.columns.items()}
+        return Rows(self.tags, columns, self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class InfluxSettings:

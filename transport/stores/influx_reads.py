@@ -79,7 +79,9 @@ class InfluxReads:
         )
         # Of devices that measured at the same instant the first by name: an order that does not change.
         newest: dict[tuple[str, int], tuple[int, str, Any, Any]] = {}
-        for rows in found:
+        for rows in (rows.whole("value", "quality") for rows in found):
+            if not len(rows):
+                continue
             key = rows.tags["patient"], SIGN_NAMES.index(rows.tags["sign"])
             at, device = rows.columns["time"][0], rows.tags["device"]
             known = newest.get(key)
@@ -165,7 +167,7 @@ class InfluxReads:
         found = self._one(f'SELECT "body", "stamps" FROM {m.ALARM_EVENTS.source} WHERE {where}{_span(from_ns, late)}')
         events = [
             StoredEvent(event_decoder.decode(body), _stamps.decode(stamps))
-            for rows in found
+            for rows in (rows.whole("body", "stamps") for rows in found)
             for body, stamps in zip(rows.columns["body"], rows.columns["stamps"], strict=True)
         ]
         events = [e for e in events if to_ns is None or e.event.at_ns < to_ns]
@@ -226,7 +228,8 @@ def _last(rows: list[tuple[str, int, int, str, Any, Any]]) -> Last:
 
 
 def _series(found: list[Rows]) -> Series:
-    found = sorted(found, key=lambda rows: rows.tags["device"])
+    found = [rows.whole("value", "quality", "received_ns") for rows in found]
+    found = sorted((rows for rows in found if len(rows)), key=lambda rows: rows.tags["device"])
     columns = {
         name: [value for rows in found for value in rows.columns[name]]
         for name in ("time", "value", "quality", "received_ns")
