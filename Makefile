@@ -52,6 +52,12 @@ test-e2e: install-dev  ## The whole way, known onsets and faults, real recording
 test-faults: install-dev  ## Whatever dies, at random moments, on the native stack: the long runs too (needs `make stack`)
 	TELEWARD_FAULTS=all $(BIN)/python -m pytest tests/faults -s $(ARGS)
 
+bench: install  ## Counted work, each hop under load, and the same work by others (needs `make stack`; ARGS=--install fetches the others)
+	@mkdir -p build/bench
+	$(BIN)/teleward bench count --write build/bench/count.json
+	$(BIN)/teleward bench latency --out build/bench/latency
+	$(BIN)/teleward bench peers --out build/bench/peers $(ARGS)
+
 check: install-dev  ## Lint, format and types, as CI runs them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

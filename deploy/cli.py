@@ -254,6 +254,7 @@ def _told() -> tuple[type[Exception], ...]:
     from dashboards.grafana.client import GrafanaError
     from dashboards.grafana.influxql import InfluxError
     from deploy.audit import AuditError
+    from deploy.bench.compare import CompareError
     from deploy.bench.latency import BenchError
     from deploy.bench.machine import MachineError
     from deploy.bench.peers.environments import PeerError
@@ -290,6 +291,7 @@ def _told() -> tuple[type[Exception], ...]:
         BurdenError,
         BenchError,
         CertificateError,
+        CompareError,
         ComposeError,
         DeviceConflictError,
         EmbeddedBrokerError,

@@ -63,6 +63,46 @@ def peers(
     _finish(asyncio.run(run_peers(settings, quietly)), out, as_json=as_json)
 
 
+@bench_app.command()
+def count(
+    baseline: Annotated[Path | None, typer.Option(help="Compare with this; what moved ends it with status 1.")] = None,
+    write: Annotated[Path | None, typer.Option(help="Write the counts here, as the baseline of the next.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Calls, records, bytes and memory for each bundle on its way: the same however busy the machine is."""
+    import json
+
+    from deploy.bench.compare import load
+    from deploy.bench.counted import moved, run_counted
+    from deploy.cli_common import PromiseBrokenError
+
+    result = run_counted()
+    if write is not None:
+        write.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    _finish(result, None, as_json=as_json)
+    if baseline is not None and (wrong := moved(load(baseline), result)):
+        raise PromiseBrokenError("not what the baseline says:\n" + "\n".join(wrong))
+
+
+@bench_app.command()
+def compare(
+    old: Annotated[Path, typer.Argument(help="A report, as --out wrote it.")],
+    new: Annotated[Path, typer.Argument(help="Another of the same benchmark.")],
+    as_json: Json = False,
+) -> None:
+    """Two reports side by side: ratios with intervals and a verdict; ends with status 1 where anything is worse."""
+    from deploy.bench.compare import compare as compare_reports
+    from deploy.bench.compare import load
+    from deploy.cli_common import PromiseBrokenError
+
+    result = compare_reports(load(old), load(new))
+    for warning in result["warnings"]:
+        quietly(warning)
+    _finish(result, None, as_json=as_json)
+    if result["verdict"] == "worse":
+        raise PromiseBrokenError("worse: " + ", ".join(r["what"] for r in result["steps"] if r["verdict"] == "worse"))
+
+
 def register(app: typer.Typer) -> None:
     """Put these commands on the command line."""
     app.add_typer(bench_app, name="bench")

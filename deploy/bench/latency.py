@@ -79,6 +79,7 @@ def told(histogram: Histogram) -> dict[str, Any]:
         "mean_ms": round(histogram.mean_ns / 1e6, 3),
         **{f"p{percent:g}_ms": round(value / 1e6, 3) for percent, value in named},
         "max_ms": round(histogram.max_ns / 1e6, 3),
+        "histogram": histogram.to_bytes().hex(),
         "curve": [[percent, round(value / 1e6, 3)] for percent, value in zip(_CURVE, points, strict=True)],
     }
 

@@ -25,11 +25,12 @@ def in_words(result: Mapping[str, Any]) -> str:
     """A report for a terminal: every table of times, and what each process took."""
     lines: list[str] = []
     for name, part in _parts(result):
-        lines += [f"\n{name}" if name else "", *_table_lines(part)]
+        table = list(_table_lines(part))
+        lines += [f"\n{name}" if name else "", *table] if table else []
     if "goals" in result:
         lines += ["", f"{'goal':58} {'measured':>24} {'wanted':>14}"]
         lines += [f"{g['goal']:58} {g['measured']!s:>24} {g['wanted']!s:>14}  {g['verdict']}" for g in result["goals"]]
-    for name in ("peers", "ratios"):
+    for name in ("peers", "ratios", "stages"):
         if name in result:
             lines += ["", *_plain(name, result[name])]
     if not lines or not any(lines):
@@ -53,12 +54,12 @@ def _table_lines(part: Mapping[str, Any]) -> Iterator[str]:
         yield f"machine {part['busy']:.0%} busy, {part['ours']:.0%} ours, {part['others']:.0%} of others"
     for name in ("runs", "steps"):
         for row in part.get(name, ()):
-            yield "  " + "  ".join(f"{key} {value}" for key, value in row.items() if not isinstance(value, dict | list))
+            yield "  " + "  ".join(f"{key} {value}" for key, value in row.items() if not isinstance(value, dict))
 
 
 def _plain(name: str, rows: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """A table of whatever its rows hold."""
-    columns = [column for column in next(iter(rows.values()), {}) if column != "what"]
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row if column != "what"))
     yield f"{name:36}" + "".join(f"{column:>16}" for column in columns)
     for of, row in rows.items():
         yield f"{of:36}" + "".join(f"{row.get(column, ''):>16}" for column in columns)
