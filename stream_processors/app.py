@@ -66,6 +66,13 @@ def _transport(fetch_max_wait_ms: int) -> type[Any]:
     return type("Transport", (driver.Transport,), {"Consumer": Consumer})
 
 
+class _App(faust.App):  # type: ignore[misc]
+    """Faust's app without folders: with no tables on disk it would leave empty ones wherever it is started."""
+
+    def _create_directories(self) -> None:
+        """None is used. A read-only file system has no room for them."""
+
+
 def build_app(name: str, settings: StreamSettings, loop: asyncio.AbstractEventLoop) -> Any:
     """A Faust app on the given loop. Start it with `start`, end it with `stop`.
 
@@ -75,7 +82,7 @@ def build_app(name: str, settings: StreamSettings, loop: asyncio.AbstractEventLo
         loop: The running loop.
     """
     urls = [f"kafka://{server}" for server in settings.kafka.bootstrap.split(",")]
-    app = faust.App(
+    app = _App(
         f"{settings.group_prefix}-{name}",
         broker=";".join(urls),
         loop=loop,

@@ -671,6 +671,15 @@ async def test_what_the_store_cannot_read_is_counted_and_the_others_are_kept(kaf
 # -- Faust's private names that we use ---------------------------------------------------------------------------------
 
 
+async def test_no_folder_is_left_where_it_was_started(kafka, write, monitoring, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    app = await monitoring()
+    records = night(1, 2)
+    await write(records)
+    await until(lambda: app.positions.get(0) == len(records))
+    assert list(tmp_path.iterdir()) == []
+
+
 async def test_fausts_private_names_still_exist(monitoring):
     assert inspect.iscoroutinefunction(driver.Consumer._commit_offsets)
     assert callable(driver.Consumer._new_consumer_thread)
