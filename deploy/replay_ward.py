@@ -18,7 +18,7 @@ from ingest.registry import Registry
 from vitals import topics
 from vitals.block import BlockBuilder
 from vitals.events import AlarmEvent, Frames
-from vitals.limits import RULE_INDEX
+from vitals.limit_rules import RULE_INDEX
 from vitals.log import Command, Limit, Outage, Tick
 from vitals.recording import Recording
 from vitals.validate import CheckSettings

@@ -21,7 +21,7 @@ from deploy.replay import through_ward
 from deploy.replay_source import Source
 from transport.yaml_lines import Complaints, Table, compose
 from vitals.events import AlarmEvent, Kind
-from vitals.limits import RULE_INDEX
+from vitals.limit_rules import RULE_INDEX
 from vitals.log import Limit, Tick
 from vitals.signs import HOUR_NS
 

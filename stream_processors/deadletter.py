@@ -9,7 +9,7 @@ from typing import Any, Final
 from vitals import block, topics
 from vitals import log as records
 from vitals.block import BlockError
-from vitals.limits import RULE_INDEX
+from vitals.limit_rules import RULE_INDEX
 
 UNREADABLE: Final = (BlockError, records.LogError)
 

@@ -18,30 +18,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from vitals.align import MEASURE_OF_SIGN, SOURCE_RANK, VALID_NS
-from vitals.conditions import BANDS, Conditions, RuleTimes
+from vitals.conditions import BANDS, Conditions
+from vitals.limit_rules import LIMIT_RULES, MARGIN, MEASURE, RULE_INDEX, RULES_OF, SIDE, THRESHOLDS, TIMES
 from vitals.reading import BoolArray, FloatArray, IntArray
-from vitals.rules import RULES, Rule, Subject
 from vitals.signs import N_MEASURES
-
-LIMIT_RULES: Final[tuple[Rule, ...]] = tuple(rule for rule in RULES.values() if rule.subject is Subject.LIMIT)
-RULE_INDEX: Final = {rule.id: index for index, rule in enumerate(LIMIT_RULES)}
-_SIDE: Final = np.array([1.0 if rule.direction == "above" else -1.0 for rule in LIMIT_RULES])
-_MARGIN: Final = np.array([rule.margin for rule in LIMIT_RULES])
-_MEASURE: Final = np.array([rule.measure for rule in LIMIT_RULES], dtype=np.int64)
-_BANDS: Final = np.array(
-    [[band.threshold for band in rule.bands] + [np.nan] * (BANDS - len(rule.bands)) for rule in LIMIT_RULES]
-)
-_PER_MEASURE: Final = max(int(np.count_nonzero(m == _MEASURE)) for m in range(N_MEASURES))
-# Rules of each measure, -1 padded: shape (N_MEASURES, _PER_MEASURE).
-_RULES_OF: Final = np.full((N_MEASURES, _PER_MEASURE), -1, dtype=np.int64)
-for _m in range(N_MEASURES):
-    _found = np.flatnonzero(_m == _MEASURE)
-    _RULES_OF[_m, : len(_found)] = _found
-
-TIMES: Final = RuleTimes(
-    delay_ns=np.array([rule.delay_ns for rule in LIMIT_RULES], dtype=np.int64),
-    hysteresis_ns=np.array([rule.hysteresis_ns for rule in LIMIT_RULES], dtype=np.int64),
-)
 
 _FRESH: Final = -1
 _ROUNDING: Final = 1e-9  # 39.1 - 38.8 is more than 0.3 in binary; back is past the margin, not at it
@@ -124,7 +104,7 @@ class Limits:
         self._valid = np.concatenate((self._valid, np.zeros((more, N_MEASURES), dtype=np.int64)))
         self._period = np.concatenate((self._period, np.zeros((more, N_MEASURES), dtype=np.int64)))
         self._last_value = np.concatenate((self._last_value, np.zeros((more, len(LIMIT_RULES)))))
-        self._thresholds = np.concatenate((self._thresholds, np.broadcast_to(_BANDS, (more, *_BANDS.shape))))
+        self._thresholds = np.concatenate((self._thresholds, np.broadcast_to(THRESHOLDS, (more, *THRESHOLDS.shape))))
         self._low = np.concatenate((self._low, np.full((more, N_MEASURES), -np.inf)))
         self._high = np.concatenate((self._high, np.full((more, N_MEASURES), np.inf)))
         self._busy = np.concatenate((self._busy, np.zeros((more, N_MEASURES), dtype=bool)))
@@ -145,9 +125,9 @@ class Limits:
         Further bands stay where they are, or move with it where it passes them.
         """
         index = RULE_INDEX[rule]
-        bands = _BANDS[index].copy()
+        bands = THRESHOLDS[index].copy()
         if threshold is not None:
-            side = _SIDE[index]
+            side = SIDE[index]
             bands[0] = threshold
             bands[1:] = side * np.maximum(side * bands[1:], side * threshold)
         self._thresholds[row, index] = bands
@@ -208,7 +188,7 @@ class Limits:
 
     def _rounds(self, readings: Readings, measure: IntArray) -> list[LimitChange]:
         """Reading by reading of each (patient, rule), but all patients and rules at once."""
-        rules = _RULES_OF[measure]
+        rules = RULES_OF[measure]
         index, slot = np.nonzero(rules >= 0)
         rule = rules[index, slot]
         patient = readings.patient[index]
@@ -239,15 +219,15 @@ class Limits:
             if not len(index):
                 return
             patient, value, time = readings.patient[index], readings.value[index], readings.time_ns[index]
-        over = _SIDE[rule, None] * (value[:, None] - self._thresholds[patient, rule])
+        over = SIDE[rule, None] * (value[:, None] - self._thresholds[patient, rule])
         bands = (over >= 0).sum(axis=1)
-        back = (over[:, 0] < -_MARGIN[rule] - _ROUNDING) & (bands == 0)
+        back = (over[:, 0] < -MARGIN[rule] - _ROUNDING) & (bands == 0)
         # Of an idle rule an ordinary value is not even noted, so that how a block was cut changes nothing.
         told = (bands > 0) | self.conditions.busy(patient, rule)
         if not told.all():
             index, rule, patient, value, time = (column[told] for column in (index, rule, patient, value, time))
             bands, back = bands[told], back[told]
-        valid = self._valid[patient, _MEASURE[rule]]
+        valid = self._valid[patient, MEASURE[rule]]
         self._last_value[patient, rule] = value
         said = self.conditions.judge(patient, rule, bands, back, time, valid)
         for at, what, level in zip(said.at.tolist(), said.what.tolist(), said.level.tolist(), strict=True):
@@ -269,7 +249,7 @@ class Limits:
 
     def _note_busy(self, patients: IntArray, measures: IntArray) -> None:
         for measure in measures.tolist():
-            rules = _RULES_OF[measure]
+            rules = RULES_OF[measure]
             rules = rules[rules >= 0]
             if len(rules):
                 busy = self.conditions.busy(patients[:, None], rules[None, :]).any(axis=1)
@@ -342,7 +322,7 @@ class Limits:
         if self._pending is None:
             since, level = self.conditions.since[: self._rows], self.conditions.columns["level"][: self._rows]
             row, rule = np.nonzero((since[:, :, 0] != _FRESH) & (level < BANDS))
-            slow = self._period[row, _MEASURE[rule]] >= TIMES.delay_ns[rule]
+            slow = self._period[row, MEASURE[rule]] >= TIMES.delay_ns[rule]
             row, rule = row[slow], rule[slow]
             waits = (since[row, rule] != _FRESH) & (np.arange(BANDS) >= level[row, rule][:, None])
             start = np.where(waits, since[row, rule], np.iinfo(np.int64).max).min(
@@ -370,7 +350,7 @@ class Limits:
         changes = []
         for at, what, level in zip(said.at.tolist(), said.what.tolist(), said.level.tolist(), strict=True):
             p, k = int(row[at]), int(rule[at])
-            m = int(_MEASURE[k])
+            m = int(MEASURE[k])
             changes.append(
                 LimitChange(
                     patient=p,
@@ -395,13 +375,13 @@ class Limits:
         if not len(row):
             return None
         last = self.conditions.columns["last_ns"][row, rule]
-        return int((last + self._valid[row, _MEASURE[rule]]).min())
+        return int((last + self._valid[row, MEASURE[rule]]).min())
 
     def silent(self, until_ns: int) -> list[tuple[int, int, int, int]]:
         """Raised limits whose input fell silent by `until_ns`: patient, rule, since (last reading), at, by time."""
         row, rule = self._raised()
         last = self.conditions.columns["last_ns"][row, rule]
-        due = last + self._valid[row, _MEASURE[rule]]
+        due = last + self._valid[row, MEASURE[rule]]
         found = due <= until_ns
         if not found.any():
             return []
@@ -413,7 +393,7 @@ class Limits:
     def forget(self, row: int, rule: int) -> None:
         """See `Conditions.reset`."""
         self.conditions.reset(row, rule)
-        self._note_busy(np.array([row]), np.array([_MEASURE[rule]]))
+        self._note_busy(np.array([row]), np.array([MEASURE[rule]]))
         self._active = self._pending = None
 
     def leave(self, row: int) -> None:

@@ -22,7 +22,8 @@ from vitals.asking import Answer, Batch, Service
 from vitals.detector import State
 from vitals.events import AlarmEvent
 from vitals.frame_rules import FrameRules
-from vitals.limits import RULE_INDEX, Limits, Readings
+from vitals.limit_rules import RULE_INDEX
+from vitals.limits import Limits, Readings
 from vitals.log import Binding, Command, Enrolment, Limit, Outage, Record, Tick, time_of
 from vitals.reading import USABLE_UP_TO, Block, BoolArray
 from vitals.roster import DISCHARGED, NOBODY, Roster

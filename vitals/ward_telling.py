@@ -10,7 +10,8 @@ from vitals.alarm_state import Heard, Level, Raise, Return, Signal, Silent, Valu
 from vitals.conditions import HEARD, RAISED, RETURNED, WORSE
 from vitals.events import AlarmEvent, Evidence, ScoreEvidence
 from vitals.frame_rules import FrameChange, FrameSilence
-from vitals.limits import LIMIT_RULES, RULE_INDEX, LimitChange
+from vitals.limit_rules import LIMIT_RULES, RULE_INDEX
+from vitals.limits import LimitChange
 from vitals.roster import FOREVER, NEVER, NOBODY
 from vitals.rules import RULES, Rule, missed_id
 from vitals.sequence import Bundles

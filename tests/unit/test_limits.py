@@ -10,7 +10,8 @@ import pytest
 from wards import ns
 
 from vitals.conditions import HEARD, RAISED, RETURNED, WORSE
-from vitals.limits import LIMIT_RULES, RULE_INDEX, LimitChange, Limits, Readings
+from vitals.limit_rules import LIMIT_RULES, RULE_INDEX
+from vitals.limits import LimitChange, Limits, Readings
 from vitals.rules import RULES, with_limit
 from vitals.signs import MEASURE_OF, SECOND_NS, Measure, Sign
 from vitals.tables import pack, unpack
