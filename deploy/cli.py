@@ -262,7 +262,7 @@ def _told() -> tuple[type[Exception], ...]:
     from deploy.burden import BurdenError
     from deploy.devices import AccountError
     from deploy.embedded import EmbeddedBrokerError
-    from deploy.fetching import FetchError
+    from deploy.fetching_disk import FetchError
     from deploy.kafka_topics import TopicsError
     from deploy.learning import LearningError
     from deploy.live_capture import RecordError

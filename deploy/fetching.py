@@ -16,16 +16,15 @@ So nothing here depends on the folder above ``training_setA``: paths are taken f
 from __future__ import annotations
 
 import asyncio
-import errno
-import hashlib
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
+
+from deploy.fetching_disk import FetchError, FileRefusedError, PassingError, digest_of, on_disk, remove, size_of
 
 if TYPE_CHECKING:
     from deploy.fetching_http import Site
@@ -59,31 +58,8 @@ _LINE: Final = re.compile(
     r"(?P<path>(?:[\w-]+/)*(?P<folder>training_set[AB])/(?P<name>p\d{6}\.psv)|LICENSE\.txt)"
 )
 _ENOUGH_REFUSED: Final = 20  # then something is wrong with the address, not with a file
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 Pause = Callable[[float], Awaitable[None]]
-
-
-class FetchError(Exception):
-    """It cannot be fetched like this; the message says what to do. What is there stays and is gone on from."""
-
-
-class FileRefusedError(FetchError):
-    """One file cannot be had; the others may."""
-
-
-class PassingError(Exception):
-    """An attempt failed in a way that may pass.
-
-    Attributes:
-        answered: Whether the server was there at all. If it was, only this file is lost when patience ends.
-        retry_after_s: How long the server asked us to wait; None where it did not say.
-    """
-
-    def __init__(self, words: str, *, answered: bool, retry_after_s: float | None = None) -> None:
-        super().__init__(words)
-        self.answered = answered
-        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,46 +330,6 @@ def _checked(url: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise FetchError(f"--from is {url!r}; it takes an address that begins with https:// or http://")
     return url.rstrip("/") + "/"
-
-
-def digest_of(path: Path) -> str:
-    """SHA-256 of a file; nothing for what is none (a device would never end)."""
-    with on_disk(path):
-        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-
-
-def size_of(path: Path) -> int:
-    """Bytes of a file; 0 for one that is not there."""
-    with on_disk(path):
-        try:
-            return path.stat().st_size
-        except FileNotFoundError:
-            return 0
-
-
-def remove(path: Path) -> None:
-    """Take a file away, if it is there."""
-    with on_disk(path):
-        path.unlink(missing_ok=True)
-
-
-@contextmanager
-def on_disk(path: Path) -> Iterator[None]:
-    """Say in a sentence what is wrong with the disk.
-
-    Raises:
-        FetchError: If it is full, no folder, or not ours to write.
-    """
-    try:
-        yield
-    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        raise FetchError(f"{error.filename or path} is in the way: --out takes a folder, or a name not used") from error
-    except OSError as error:
-        if error.errno in _FULL:
-            raise FetchError(
-                f"the disk is full at {path}; both sets take about 350 MB: make room and start again, nothing is lost"
-            ) from error
-        raise FetchError(f"{path} cannot be read or written: {error.strerror or error}") from error
 
 
 def show_fetched(result: dict[str, Any]) -> None:

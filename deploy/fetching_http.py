@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import httpx
 
-from deploy.fetching import FetchError, FileRefusedError, PassingError, on_disk, remove, size_of
+from deploy.fetching_disk import FetchError, FileRefusedError, PassingError, on_disk, remove, size_of
 
 _GONE: Final = frozenset({404, 410})
 _PASSING: Final = frozenset({408, 425, 429})  # and everything from 500

@@ -16,12 +16,12 @@ import pytest
 
 from deploy.fetching import (
     LISTING,
-    FetchError,
     FetchSettings,
     fetch_physionet2019,
     read_listing,
     show_fetched,
 )
+from deploy.fetching_disk import FetchError
 from transport.recordings import open_recording
 
 HEADER = "HR|O2Sat|Temp|SBP|MAP|DBP|Resp|Age|Gender|ICULOS|SepsisLabel\n"
