@@ -110,12 +110,16 @@ class Swap(msgspec.Struct, frozen=True, kw_only=True):
         into: Who does; "" nobody: the person is away, and their duties are gaps unless somebody is swapped in.
         from_ns: First instant.
         to_ns: First instant after it.
+        team: Only in this team; "" in all.
+        line: Only in this line; "" in all.
     """
 
     out: str
     into: str
     from_ns: int
     to_ns: int
+    team: str = ""
+    line: str = ""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -265,7 +269,8 @@ def _turn(shift: Shift, day: dt.date) -> int:
 def _swapped(duty: Duty, swap: Swap) -> Iterator[Duty]:
     """A duty in pieces: before, during and after a swap that concerns it."""
     a, b = max(duty.from_ns, swap.from_ns), min(duty.to_ns, swap.to_ns)
-    if duty.person != swap.out or a >= b:
+    concerned = duty.person == swap.out and swap.team in ("", duty.team) and swap.line in ("", duty.line)
+    if not concerned or a >= b:
         yield duty
         return
     replace = msgspec.structs.replace

@@ -101,7 +101,7 @@ class Outcome:
 def effective(rota: Rota, state: WatchState) -> Rota:
     """The rota as it holds: whoever has not taken over is stood in for by whoever had the pager."""
     kept = tuple(
-        Swap(out=h.into, into=h.out, from_ns=h.from_ns, to_ns=h.to_ns)
+        Swap(out=h.into, into=h.out, from_ns=h.from_ns, to_ns=h.to_ns, team=h.team, line=h.line)
         for h in state.hand_overs.values()
         if h.accepted_ns is None
     )

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paging_host import Killed, MortalStore
 from paging_world import START, M, S, WardStub, rota
 
 from stream_processors.paging import own
@@ -23,41 +24,10 @@ KEY = b"k" * 32
 QUICK = DeliverySettings()
 
 
-class Killed(BaseException):
-    """The process is gone: nothing after this instant has happened."""
-
-
-class MortalStore(PagerStore):
-    """A store whose process is killed at the n-th transaction, before or after it."""
-
-    def __init__(self, path: Path, left: int | None = None) -> None:
-        self.left = left
-        super().__init__(path, durable=False)
-
-    def _transaction(self):
-        store, transaction = self, super()._transaction()
-
-        class Mortal:
-            def __enter__(self):
-                store.count()
-                return transaction.__enter__()
-
-            def __exit__(self, *error):
-                out = transaction.__exit__(*error)
-                store.count()
-                return out
-
-        return Mortal()
-
-    def count(self) -> None:
-        if self.left is not None:
-            self.left -= 1
-            if self.left < 0:
-                raise Killed
-
-
 def engine(path: Path, left: int | None = None, keys: tuple[bytes, ...] = (KEY,)) -> Engine:
-    return Engine(Plan(rota(), DEFAULT), MortalStore(path, left), Links(keys, "site"), delivery=QUICK)
+    store = MortalStore(path, durable=False)
+    store.left = left
+    return Engine(Plan(rota(), DEFAULT), store, Links(keys, "site"), delivery=QUICK)
 
 
 def history() -> list:

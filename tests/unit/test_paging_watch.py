@@ -82,6 +82,27 @@ def test_the_last_one_keeps_the_pager_until_the_next_accepts():
     assert by_kind(watch(plan(), accepted, PagerState(), EVENING + H).sends, "hand-over") == []
 
 
+def test_two_who_change_places_each_keep_their_line_until_the_other_accepts():
+    shifts = (
+        Shift(line="first", people=("wren",), **DAY),
+        Shift(line="first", people=("heron",), **NIGHT),
+        Shift(line="second", people=("heron",), **DAY),
+        Shift(line="second", people=("wren",), **NIGHT),
+    )
+    changing = Plan(rota(shifts=shifts), DEFAULT)
+
+    def holders(state: WatchState) -> list[str]:
+        kept = effective(changing.rota, state)
+        return [person for line in ("first", "second") for person in on_call(kept, "ward", line, EVENING + H)]
+
+    state = watch(changing, WatchState(), PagerState(), EVENING - 14 * M).state
+    assert holders(state) == ["wren", "heron"]
+    names = {hand_over.line: name for name, hand_over in state.hand_overs.items()}
+    first = confirmed(state, names["first"], EVENING)
+    assert holders(first) == ["heron", "heron"]
+    assert holders(confirmed(first, names["second"], EVENING)) == ["heron", "wren"]
+
+
 def test_a_hand_over_says_what_is_open_shelved_and_unobserved():
     scene = Scene(plan())
     scene.raise_("p-7", "news2-single")
