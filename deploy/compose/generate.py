@@ -270,7 +270,13 @@ def _part(part: str) -> dict[str, Any]:
         }
         extra = {"networks": ["inside", "outside"]}  # pages leave the building
         volumes.append(_WARD)
-    service = _own(command=["run", part], environment=environment, depends_on=_after(**needs), **extra)
+    service = _own(
+        entrypoint=["python", "-m", "deploy.compose.hold"],
+        command=["run", part],
+        environment=environment,
+        depends_on=_after(**needs),
+        **extra,
+    )
     return {**service, "volumes": volumes} if volumes else service
 
 

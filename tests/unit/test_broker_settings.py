@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from deploy.brokers.mosquitto import BrokerFiles, Listener, Role, Tls, configura
 from deploy.devices import AccountError, Accounts, hash_password, tell_broker
 from deploy.kafka_topics import Difference, plan
 from deploy.native.installed import Installed, java_version, look, mosquitto_version, stack_folder
+from deploy.native.kafka import Kafka
 from transport.kafka import KafkaSettings
 from vitals import topics, wire
 
@@ -222,3 +224,14 @@ class TestInstalled:
         inside = pom[pom.index("<dependencies>") :]
         assert re.findall(r"<version>(.*?)</version>", inside) == ["${kafka.version}", "${log4j.version}"]
         assert "://" not in pom
+
+
+def test_no_id_of_a_cluster_is_taken_for_an_option(tmp_path, monkeypatch):
+    """One in 64 random ids begins with a hyphen; Kafka's own tool then refuses to format the folder."""
+    for first in range(256):
+        monkeypatch.setattr(uuid, "uuid4", lambda first=first: uuid.UUID(bytes=bytes([first]) + bytes(15)))
+        folder = tmp_path / str(first)
+        folder.mkdir()
+        made = Kafka(folder, Path("java"), Path("libs"))._cluster_id
+        assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{21}", made)
+        assert Kafka(folder, Path("java"), Path("libs"))._cluster_id == made, "made once for a folder"

@@ -21,6 +21,7 @@ from deploy.compose import generate, prepare
 from deploy.devices import Accounts
 from deploy.native.installed import look
 from stream_processors.paging.rota_file import read_rota
+from stream_processors.settings import NEEDS_SOMEONE
 from vitals import topics
 
 ROOT = Path(generate.__file__).parent.parent.parent
@@ -86,6 +87,51 @@ def test_our_own_containers_can_write_nowhere_and_become_nobody():
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
     assert all(service["security_opt"] == ["no-new-privileges:true"] for service in SERVICES.values())
+
+
+HOLDING = "import sys; from deploy.compose.hold import hold; sys.exit(hold([sys.executable, '-c', sys.argv[1]]))"
+
+
+def held(code: str) -> subprocess.Popen[str]:
+    """A container's first process, whose part is a line of Python."""
+    command = [sys.executable, "-c", HOLDING, code]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_every_part_is_held_where_the_engine_would_start_it_again_and_again():
+    held_by = {
+        name for name, service in OWN.items() if service["entrypoint"] == ["python", "-m", "deploy.compose.hold"]
+    }
+    assert held_by == {name for name, service in OWN.items() if service["restart"] != "no"}
+
+
+def test_a_part_that_needs_somebody_leaves_its_container_standing():
+    process = held(f"import sys; print('what to do', file=sys.stderr); sys.exit({NEEDS_SOMEONE})")
+    assert process.stderr is not None
+    assert process.stderr.readline() == "what to do\n"
+    assert "needs somebody" in process.stderr.readline()
+    assert process.poll() is None
+    process.terminate()
+    assert process.wait() == NEEDS_SOMEONE
+    process.communicate()
+
+
+@pytest.mark.parametrize(("code", "status"), [("", 0), ("raise SystemExit(70)", 70), ("import os; os.abort()", 134)])
+def test_a_part_that_ends_otherwise_ends_its_container(code, status):
+    process = held(code)
+    process.communicate()
+    assert process.returncode == status
+
+
+def test_a_part_is_told_to_end_when_its_container_is():
+    process = held(
+        "import signal, sys; signal.signal(15, lambda *_: sys.exit(3)); print('up', flush=True); signal.pause()"
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    process.terminate()
+    assert process.wait() == 3
+    process.communicate()
 
 
 def test_no_secret_stands_in_the_file():
