@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import getpass
 import json
+import shutil
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -29,6 +30,9 @@ from deploy.native.process import LOOPBACK, Server, ServerError, free_port
 __all__ = ["QUICK_START", "Influx", "Kafka", "Mosquitto", "NativeSettings", "NativeStack", "Server", "ServerError"]
 
 _ASK_S: Final = 2.0
+_DISK_S: Final = 0.5  # between two looks at how full a disk is
+_FULL: Final = 1 << 20  # bytes left
+_ROOM: Final = 8 << 20
 # CONNECT of MQTT 5 without a name: an answer of any kind, a refusal above all, says that the broker is up.
 _CONNECT: Final = bytes((0x10, 13, 0, 4)) + b"MQTT" + bytes((5, 2, 0, 10, 0, 0, 0))
 _CONNACK: Final = 0x20
@@ -133,6 +137,27 @@ class Influx(Server):
         await super().start()
         if self._database:
             await self.query(f'CREATE DATABASE "{self._database}"')
+
+    async def died(self) -> int:
+        """Wait until it ends; one whose disk was full is ended once there is room, so that it is started again.
+
+        Its log keeps the first error of a write (a buffered writer) and refuses all that follows, room or not.
+        """
+        task = asyncio.create_task(self._end_after_a_full_disk(), name="the disk of InfluxDB")
+        try:
+            return await super().died()
+        finally:
+            task.cancel()
+
+    async def _end_after_a_full_disk(self) -> None:
+        was_full = False
+        while True:
+            free = shutil.disk_usage(self.folder).free
+            if was_full and free >= _ROOM:
+                await self.kill()  # what it acknowledged is on the disk; it could not write anything more in order
+                return
+            was_full = was_full or free < _FULL
+            await asyncio.sleep(_DISK_S)
 
     async def query(self, influxql: str, **parameters: str) -> dict[str, Any]:
         """Ask in InfluxQL; its whole answer.

@@ -332,7 +332,7 @@ def later(error: ApiException) -> StoreUnavailable:
     if status in _PERSON:
         return StoreUnavailable(f"InfluxDB answers {status}: {_PERSON[status]}", _PERSON_S)
     what = (
-        "its disk is full"
+        "its disk is full, or was: 1.8 has to be restarted then"
         if "no space left" in str(error.body)
         else "overloaded"
         if status in (429, 503)
