@@ -23,7 +23,7 @@ import natives
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from cut_off import Cables
 from cuttable import Proxy
-from in_the_ward import planned
+from in_the_ward import PARTITIONS, planned
 from set_clock import SetClock
 from small_disk import SmallDisk
 
@@ -49,7 +49,6 @@ from vitals.log import Tick
 from vitals.signs import MINUTE_NS, SECOND_NS
 
 SPEED = 10.0  # a minute of the patients in six seconds
-PARTITIONS = 2
 KAFKA, MQTT = "kafka", "mqtt"  # ways of a part with networks of its own
 _LOOK_S = 0.05
 _BEGINS_IN_NS = 10 * SECOND_NS

@@ -14,9 +14,12 @@ from device_sim.scenario import Plan, Scenario
 from device_sim.scenario_file import parse
 from vitals.log import Binding, Enrolment
 from vitals.signs import SECOND_NS, Sign
+from vitals.topics import partition_of
 
-BEACONS = 24
-_BEACON_S = 240  # an event of each beacon every two minutes of the patients' time
+PARTITIONS = 2
+_BEACONS = 12  # in each partition
+_BEACON_S = 240
+_LOW_S = 110  # so that of all alarms of a partition one begins or ends every ten seconds of the patients' time
 
 SCENARIO = """
 name: faults
@@ -42,8 +45,10 @@ def scenario_of(seed: int, seconds: int) -> Scenario:
 def planned(scenario: Scenario, start_ns: int) -> Plan:
     """The scenario, and beacons: patients whose saturation falls and comes back again and again, each in its turn."""
     made = plan_devices(scenario, start_ns)
-    names = [f"beacon-{k:02}" for k in range(BEACONS)]
-    beacons = [_beacon(f"{name}-wrist", k, start_ns) for k, name in enumerate(names)]
+    names = [_named(partition, number) for number in range(_BEACONS) for partition in range(PARTITIONS)]
+    beacons = [
+        _beacon(f"{name}-wrist", k // PARTITIONS * _BEACON_S // _BEACONS, k, start_ns) for k, name in enumerate(names)
+    ]
     enrolments = [Enrolment(patient=name, state="admitted", at_ns=start_ns) for name in names]
     bindings = [
         Binding(device=f"{name}-wrist", patient=name, from_ns=start_ns, period_ns=5 * SECOND_NS) for name in names
@@ -56,16 +61,20 @@ def planned(scenario: Scenario, start_ns: int) -> Plan:
     )
 
 
-def _beacon(device: str, number: int, start_ns: int) -> Device:
-    begins_ns = start_ns + (30 + number * _BEACON_S // BEACONS) * SECOND_NS
+def _named(partition: int, number: int) -> str:
+    """A beacon's name, by which it comes into a partition."""
+    names = (f"beacon-{number:02}-{letter}" for letter in "abcdefghijklmnopqrstuvwxyz")
+    return next(name for name in names if partition_of(name, PARTITIONS) == partition)
 
+
+def _beacon(device: str, offset_s: int, number: int, start_ns: int) -> Device:
     def body(t_ns: int) -> list[float]:
         values = [0.0] * len(Sign)
-        low = t_ns >= begins_ns and (t_ns - begins_ns) // SECOND_NS % _BEACON_S < _BEACON_S // 2
+        low = ((t_ns - start_ns) // SECOND_NS + offset_s) % _BEACON_S < _LOW_S
         values[Sign.PULSE], values[Sign.SPO2] = 72.0, 84.0 if low else 97.0
         return values
 
     kind = KINDS["wrist"].every(5 * SECOND_NS, 5 * SECOND_NS)
     queue: Queue = MemoryQueue()
     faults = Faults([], generator(number, device))
-    return Device(device, kind, body, faults, queue, start_ns=start_ns, phase_ns=(number * 5 // BEACONS) * SECOND_NS)
+    return Device(device, kind, body, faults, queue, start_ns=start_ns, phase_ns=(number * 5 // 24) * SECOND_NS)

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
-from faulty_ward import PARTITIONS, SETTLE_S, FaultyWard
-from in_the_ward import planned
+from faulty_ward import SETTLE_S, FaultyWard
+from in_the_ward import PARTITIONS, planned
 
 from deploy.detectors import make_ward
 from device_sim import Truth
