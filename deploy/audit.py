@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console as Terminal
-from rich.markup import escape
 
 from stream_processors.paging.keeper import lines_of
 from vitals import audit
 from vitals.audit import Checked, Line
-from vitals.signs import SECOND_NS
-
-_SHORT = {"page-queued": "decided to tell", "page-sent": "sent to", "page-opened": "opened by"}
 
 
 class AuditError(ValueError):
@@ -44,10 +37,15 @@ def tell_story(file: Path, alarm: str) -> dict[str, Any]:
         file: The chain.
         alarm: The alarm's id, or the beginning of it where only one alarm begins so.
 
+    Returns:
+        ``story``: events, messages, receipts, answers, each with its line of the chain; ``circumstances``: what held
+        when it was raised (`vitals.audit.circumstances`); ``lines``, ``head`` and ``broken`` of the chain.
+
     Raises:
         AuditError: If there is no such file, or no such alarm in it.
     """
     name = _whole_name(file, alarm)
+    registry: list[dict[str, Any]] = []
     at: list[Checked] = []
 
     def good() -> Iterator[Line]:
@@ -55,14 +53,20 @@ def tell_story(file: Path, alarm: str) -> dict[str, Any]:
             at.append(checked)
             del at[:-1]
             if checked.broken is None:
+                if line.what == "registry":
+                    registry.append(audit.body_of(line))
                 yield line
 
     told = sorted(audit.story(good(), name), key=lambda fact: fact["at_ns"])
-    broken = at[0].broken if at else None
+    began = next((fact for fact in told if fact["fact"] == "event"), None)
+    held = None if began is None else audit.circumstances(registry, began["patient"], began["rule"], began["at_ns"])
     return {
         "alarm": name,
         "story": told,
-        "broken": None if broken is None else {"line": broken.line, "why": broken.why},
+        "circumstances": held,
+        "lines": at[0].lines if at else 0,
+        "head": at[0].head if at else audit.FIRST,
+        "broken": None if not at or at[0].broken is None else {"line": at[0].broken.line, "why": at[0].broken.why},
     }
 
 
@@ -91,43 +95,3 @@ def _lines(file: Path) -> Iterator[bytes]:
     if not file.is_file():
         raise AuditError(f"there is no audit at {file}; name the file that the pager writes (audit.jsonl) with --file")
     return lines_of(file)
-
-
-def show_verified(result: dict[str, Any]) -> None:
-    """Print what came of checking."""
-    print(f"{result['lines']} lines hold; head {result['head']}")
-
-
-def show_story(result: dict[str, Any]) -> None:
-    """Print a story, a line for each fact."""
-    out = Terminal(highlight=False, soft_wrap=True)
-    out.print(f"[bold]{escape(result['alarm'])}[/bold]")
-    for fact in result["story"]:
-        when = datetime.fromtimestamp(fact["at_ns"] // SECOND_NS, UTC).strftime("%Y-%m-%d %H:%M:%S")
-        write = _event if fact["fact"] == "event" else _entry
-        out.print(f"{when}  {escape(write(fact))}")
-        for more in _evidence(fact):
-            out.print(f"                     {escape(more)}")
-
-
-def _event(fact: dict[str, Any]) -> str:
-    by = f" by {fact['by']}" if fact.get("by") else ""
-    return f"{fact['event']}{by} [{fact['priority']}, {fact['rule']}, {fact['rule_version']}]: {fact['cause']}"
-
-
-def _entry(fact: dict[str, Any]) -> str:
-    what = _SHORT.get(fact["what"], fact["what"])
-    text = f": {fact['text']}" if fact.get("text") else ""
-    message = f" (message {fact['message']})" if fact.get("message") else ""
-    return f"{what} {fact.get('person', '')}".rstrip() + text + message
-
-
-def _evidence(fact: dict[str, Any]) -> Iterator[str]:
-    for piece in fact.get("evidence") or ():
-        limit = f", limit {piece['limit']:g}" if piece.get("limit") is not None else ""
-        device = f", {piece['device']}" if piece.get("device") else ""
-        yield f"{piece['sign']} {piece.get('value')}{limit}{device}"
-    score = fact.get("score")
-    if score:
-        missing = f", missing {', '.join(score['missing'])}" if score.get("missing") else ""
-        yield f"{score['name']} {score.get('version', '')} {score['low']:g} to {score['high']:g}{missing}"

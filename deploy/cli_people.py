@@ -20,7 +20,8 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """One alarm's whole story: readings, versions, limits, people, receipts. Or whether the chain holds."""
-    from deploy.audit import show_story, show_verified, tell_story, verify_audit
+    from deploy.audit import tell_story, verify_audit
+    from deploy.audit_words import show_story, show_verified
 
     if bool(alarm) == verify:
         raise typer.BadParameter("name an alarm, or write --verify")

@@ -11,7 +11,7 @@ line could tell (that lines were cut off the end) shows against a *head*, the ha
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -194,3 +194,33 @@ def story(lines: Iterable[Line], alarm: str) -> Iterator[dict[str, Any]]:
             yield {**body, "line": line.seq, "fact": "event"}
         elif line.what == "entry" and alarm in body.get("alarms", ()):
             yield {**body, "line": line.seq, "fact": "entry"}
+
+
+def circumstances(said: Iterable[Mapping[str, Any]], patient: str, rule: str, at_ns: int) -> dict[str, Any]:
+    """What held for a patient at an instant, of what the registry said: enrolment, devices, a limit of their own.
+
+    Args:
+        said: Facts of the registry, in order.
+        patient: Whose.
+        rule: For whose limit.
+        at_ns: When.
+
+    Returns:
+        ``enrolment`` and ``limit``: the newest said until then, None where there is none (a limit that was taken
+        back is none); ``devices``: the bindings that held.
+    """
+    found: dict[str, Any] = {"enrolment": None, "limit": None, "devices": []}
+    worn: dict[str, Mapping[str, Any]] = {}
+    for body in said:
+        match body.get("type"):
+            case "binding" if body["from_ns"] <= at_ns:
+                if body["patient"] == patient:
+                    worn[body["device"]] = body
+                else:
+                    worn.pop(body["device"], None)
+            case "enrolment" if body["patient"] == patient and body["at_ns"] <= at_ns:
+                found["enrolment"] = body
+            case "limit" if (body["patient"], body["rule"]) == (patient, rule) and body["at_ns"] <= at_ns:
+                found["limit"] = None if body["threshold"] is None else body
+    found["devices"] = [body for body in worn.values() if body.get("to_ns") is None or body["to_ns"] > at_ns]
+    return found

@@ -145,7 +145,9 @@ class Engine:
 
     def sent(self, queued: Queued, now_ns: int) -> None:
         """A channel took a message."""
-        self.store.mark(queued, "sent", now_ns, f"channel {queued.channel + 1}")
+        ways = self.ways_to(queued.send.person)
+        way = ways[min(queued.channel, len(ways) - 1)].address.partition(":")[0] if ways else ""
+        self.store.mark(queued, "sent", now_ns, f"channel {queued.channel + 1}{f' ({way})' if way else ''}")
         self.ways.on_sent(queued.send, now_ns)
         person = queued.send.person
         alarm = self.state.own.get(own.key(own.CHANNEL, person))

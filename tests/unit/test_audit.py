@@ -7,15 +7,18 @@ import json
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
-from paging_world import START, M, S
+from paging_world import START, H, M, S
 
 from deploy import cli
 from stream_processors.paging.keeper import AuditFile, ChainBroken, lines_of
 from transport.kafka import Record
 from vitals import audit, topics
 from vitals.audit import FIRST, Entry
-from vitals.events import AlarmEvent, Priority, event_encoder
+from vitals.events import AlarmEvent, Evidence, Priority, event_encoder
+from vitals.log import Binding, Limit, encode
+from vitals.rules import RULES_VERSION
 
 ALARM = f"p1:spo2-low:{START}"
 OTHER = f"p2:hr-high:{START}"
@@ -212,7 +215,13 @@ def test_one_alarms_whole_story_in_the_order_of_its_time(teleward, chain):
     ]
     code, out, _ = teleward("audit", ALARM, "--file", str(chain))
     assert code == 0
-    assert "12:01:00  acknowledged by wren [high, spo2-low, 7]" in out
+    assert "first answered by wren after 60 s; still open in this audit" in out
+    told = " ".join(out.split())
+    assert "12:00:01 +1 s message 1 to wren" in told
+    assert "12:00:02 +2 s message 1 sent, wren" in told
+    assert "12:01:00 +60 s ACKNOWLEDGED by wren [high]" in told
+    head = audit.check(lines_of(chain)).head
+    assert f"the chain holds this far: 6 lines, head {head}" in out
 
 
 def test_a_chain_is_verified_and_a_broken_one_ends_with_its_line(teleward, chain):
@@ -261,3 +270,50 @@ def test_a_file_that_is_not_there_is_no_chain_that_holds(teleward, tmp_path):
     assert code == 1
     assert "there is no audit at" in err
     assert teleward("audit", "--file", str(tmp_path))[0] == 2
+
+
+def test_what_held_when_an_alarm_was_raised_is_told_and_nothing_that_came_later():
+    limit = {"type": "limit", "patient": "p1", "rule": "spo2-low", "by": "wren", "reason": "COPD"}
+    worn = {"type": "binding", "device": "oxi", "to_ns": None}
+    said = [
+        {"type": "enrolment", "patient": "p1", "state": "admitted", "at_ns": START - H},
+        worn | {"patient": "p1", "from_ns": START - H},
+        worn | {"patient": "p1", "from_ns": START - H, "device": "cuff", "to_ns": START},
+        limit | {"threshold": 92.0, "at_ns": START - M},
+        limit | {"threshold": None, "at_ns": START + M},
+        {"type": "enrolment", "patient": "p1", "state": "paused", "at_ns": START + M},
+        worn | {"patient": "p2", "from_ns": START + M},
+    ]
+    held = audit.circumstances(said, "p1", "spo2-low", START)
+    assert held["enrolment"]["state"] == "admitted"
+    assert held["limit"]["threshold"] == 92.0
+    assert [body["device"] for body in held["devices"]] == ["oxi"]
+    later = audit.circumstances(said, "p1", "spo2-low", START + M)
+    assert (later["enrolment"]["state"], later["limit"], later["devices"]) == ("paused", None, [])
+
+
+def test_a_story_tells_of_limits_devices_readings_and_why(teleward, tmp_path):
+    evidence = (Evidence(sign="spo2", value=84.0, time_ns=START - 41 * S, device="oxi", limit=85.0),)
+    raised = msgspec.structs.replace(event(ALARM, 1, "raised", START), rule_version=RULES_VERSION, evidence=evidence)
+    closed = event(ALARM, 2, "closed", START + 5 * M, by="heron", state={"outcome": "confirmed"})
+    registry = [
+        Binding(device="oxi", patient="p1", from_ns=START - H),
+        Limit(patient="p1", rule="spo2-low", threshold=92.0, at_ns=START - M, by="wren", reason="COPD"),
+    ]
+    file = AuditFile(tmp_path / "audit.jsonl")
+    file.open()
+    file.add(
+        [
+            *(Record(topics.REGISTRY.name, 0, n, b"", encode(one)[1], (), 0) for n, one in enumerate(registry)),
+            *(Record(topics.ALARMS.name, 0, n, b"", event_encoder.encode(one), (), 0)
+              for n, one in enumerate((raised, closed))),
+        ]
+    )  # fmt: skip
+    code, out, _ = teleward("audit", ALARM, "--file", str(file.path))
+    told = " ".join(out.split())
+    assert code == 0
+    assert "limits: at or below 87 medium, 85 high (%)" in told
+    assert "own limit: 92, set by wren 2026-01-01 11:59:00 (COPD)" in told
+    assert "wore oxi" in told
+    assert "spo2 84 %, limit 85, 41 s before, oxi" in told
+    assert "first answered by heron after 5 min; closed after 5 min (confirmed)" in told
