@@ -12,7 +12,7 @@ from rich.table import Table
 
 from deploy.parts.environment import STORE, Environment
 from transport.stores.base import Store
-from vitals.burden import Budget, Burden, burden, joined
+from vitals.burden import Budget, Burden, burden
 from vitals.signs import HOUR_NS
 
 
@@ -51,22 +51,14 @@ def burden_of(store: Store, hours: float, budget: Budget) -> Burden:
 
     A patient counts as watched for the frames that were closed for them.
     """
-    newest = {name: int(end) for name in store.patients() if (end := _newest_ns(store, name))}
-    if not newest:
-        raise BurdenError("the store holds no frames: nobody was watched")
-    to_ns = max(newest.values()) + 1
+    newest = store.last().time_ns
+    if not len(newest):
+        raise BurdenError("the store holds no readings: nobody was watched")
+    to_ns = int(newest.max()) + 1
     from_ns = to_ns - round(hours * HOUR_NS)
-    watched = {}
-    for name in newest:
-        frames = store.frames(name, from_ns, to_ns)
-        watched[name] = joined(zip(frames.start_ns.tolist(), frames.end_ns.tolist(), strict=True))
+    watched = store.watched(from_ns, to_ns)
     events = [stored.event for stored in store.alarm_events(from_ns=from_ns)]
     return burden(events, from_ns=from_ns, to_ns=to_ns, watched=watched, budget=budget)
-
-
-def _newest_ns(store: Store, patient: str) -> int:
-    last = store.last([patient])
-    return int(last.time_ns.max()) if len(last.time_ns) else 0
 
 
 def show_burden(result: dict[str, Any]) -> None:

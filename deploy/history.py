@@ -30,6 +30,13 @@ class StoreHistory:
             raise HistoryUnavailable(str(error)) from error
         return {sign.column: drawn for sign, drawn in found.items()}
 
+    async def watched(self, from_ns: int, to_ns: int) -> Mapping[str, Sequence[tuple[int, int]]]:
+        """When patients were watched, by their frames."""
+        try:
+            return await asyncio.to_thread(self._store.watched, from_ns, to_ns)
+        except StoreUnavailable as error:
+            raise HistoryUnavailable(str(error)) from error
+
     async def alarm_events(
         self, patient: str | None, from_ns: int | None = None, to_ns: int | None = None
     ) -> Sequence[AlarmEvent]:

@@ -25,7 +25,7 @@ SPANS_H: Final = (1.0, 6.0, 24.0, 168.0)
 """Hours over which the budget's burn is told: a page that looks at one alone cries wolf or sleeps."""
 OUTCOMES: Final = frozenset({"confirmed", "dismissed", "duplicate"})
 Watched: TypeAlias = Mapping[str, Sequence[tuple[int, int]]]
-"""Patient -> when they were watched: first instants and first instants after, that do not overlap (`joined`)."""
+"""Patient -> when they were watched: first instants and first instants after, that do not overlap."""
 _MEDIUM: Final = PRIORITY_RANK[Priority.MEDIUM]
 
 
@@ -343,14 +343,3 @@ def _burn(paging: Sequence[Course], hours: float, to_ns: int, watched: Watched, 
 
 def _within(times: Iterable[tuple[int, int]], from_ns: int, to_ns: int) -> int:
     return sum(max(0, min(end, to_ns) - max(start, from_ns)) for start, end in times)
-
-
-def joined(pieces: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """Times in order, those that meet or overlap made one: of a patient's frames, when they were watched."""
-    out: list[tuple[int, int]] = []
-    for start, end in sorted(pieces):
-        if out and start <= out[-1][1]:
-            out[-1] = (out[-1][0], max(end, out[-1][1]))
-        else:
-            out.append((start, end))
-    return tuple(out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import msgspec
 
@@ -21,9 +22,8 @@ async def burden(state: ConsoleState, history: History, from_ns: int, to_ns: int
     """The burden of a span.
 
     Args:
-        state: Who is watched.
-        history: Where the events are; where it does not answer, what this console has seen is counted and the note
-            says so.
+        state: What this console has seen: counted where the store does not answer, and the note says so.
+        history: Where the events are, and when who was watched.
         from_ns: First instant.
         to_ns: First instant after it.
         by_person: Whether the asking person may see how each person answered.
@@ -32,10 +32,14 @@ async def burden(state: ConsoleState, history: History, from_ns: int, to_ns: int
     try:
         async with asyncio.timeout(_STORE_S):
             events = list(await history.alarm_events(None, from_ns, to_ns))
+            watched = dict(await history.watched(from_ns, to_ns))
     except (HistoryUnavailable, TimeoutError) as error:
         events = _own(state, from_ns)
-        note = f"The store does not answer ({error or 'too slow'}): only what this page has seen itself is counted."
-    watched = {view.patient: piece for view in state.patients.values() if (piece := _watched(view, from_ns, to_ns))}
+        watched = {view.patient: piece for view in state.patients.values() if (piece := _watched(view, from_ns, to_ns))}
+        note = (
+            f"The store does not answer ({error or 'too slow'}): only what this page has seen itself is counted, and "
+            "patients are taken as watched since their newest enrolment."
+        )
     found = await asyncio.to_thread(rules.burden, events, from_ns=from_ns, to_ns=to_ns, watched=watched)
     told: Json = in_ms(msgspec.to_builtins(found))
     for row in told["rules"]:
@@ -50,7 +54,7 @@ def _own(state: ConsoleState, from_ns: int) -> list[AlarmEvent]:
     return [event for alarm in held for event in alarm.events if event.at_ns >= from_ns]
 
 
-def _watched(view: PatientView, from_ns: int, to_ns: int) -> tuple[tuple[int, int], ...]:
+def _watched(view: PatientView, from_ns: int, to_ns: int) -> Sequence[tuple[int, int]]:
     """When a patient was watched, as far as the newest enrolment tells: of earlier ones nothing is known here."""
     said = view.enrolment
     if said is None:

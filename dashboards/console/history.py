@@ -36,6 +36,14 @@ class History(Protocol):
         """
         ...
 
+    async def watched(self, from_ns: int, to_ns: int) -> Mapping[str, Sequence[tuple[int, int]]]:
+        """When each patient was watched between two instants: first instants and first instants after.
+
+        Raises:
+            HistoryUnavailable: If the store does not answer.
+        """
+        ...
+
     async def alarm_events(
         self, patient: str | None, from_ns: int | None = None, to_ns: int | None = None
     ) -> Sequence[AlarmEvent]:
@@ -58,6 +66,18 @@ class NoHistory:
         to_ns: int,  # noqa: ARG002
         width_ns: int,  # noqa: ARG002
     ) -> Mapping[str, Envelope]:
+        """There is none.
+
+        Raises:
+            HistoryUnavailable: Always.
+        """
+        raise HistoryUnavailable("there is no store")
+
+    async def watched(
+        self,
+        from_ns: int,  # noqa: ARG002
+        to_ns: int,  # noqa: ARG002
+    ) -> Mapping[str, Sequence[tuple[int, int]]]:
         """There is none.
 
         Raises:

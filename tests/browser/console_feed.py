@@ -106,6 +106,9 @@ class Remembered:
             told[sign] = envelope(times, values, from_ns, width_ns)
         return told
 
+    async def watched(self, from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:
+        return {patient: [(from_ns, to_ns)] for patient in self._bodies}
+
     async def alarm_events(
         self, patient: str | None, from_ns: int | None = None, to_ns: int | None = None
     ) -> Sequence[AlarmEvent]:

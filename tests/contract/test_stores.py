@@ -32,7 +32,7 @@ from vitals.ledger import Account, Origin, Refusal
 from vitals.measurements import STATE_EVERY_NS
 from vitals.patient_states import PatientState
 from vitals.reading import USABLE_UP_TO, Block, Quality
-from vitals.signs import N_SIGNS, Sign
+from vitals.signs import HOUR_NS, MINUTE_NS, N_SIGNS, Sign
 
 ALWAYS = (-(2**62), 2**62)
 # Tests write at the beginning of time, which a retention policy would take for long expired.
@@ -373,6 +373,18 @@ def test_frames_come_back_with_every_bit_and_every_gap(store):
     everything = store.frames("q", *ALWAYS).detectors
     assert everything["ewma"].tolist() == [1, 1, 2 / 3]
     assert np.isnan(everything["sepsis"][:2]).all()
+
+
+def test_when_patients_were_watched_is_the_sum_of_their_frames_in_pieces_of_an_hour(store):
+    minute, hour = MINUTE_NS, HOUR_NS
+    ends = [minute, 2 * minute, hour + 5 * minute, hour + 6 * minute, hour + 9 * minute]
+    given = [dataclasses.replace(frames(end), start_ns=end - minute) for end in ends]
+    given.append(dataclasses.replace(frames(3 * minute, patients=("q",)), start_ns=2 * minute))
+    store.write(Batch(frames=given))
+    late = (hour + 4 * minute, hour + 7 * minute)
+    assert store.watched(0, 2 * hour) == {"p": [(0, 2 * minute), late], "q": [(0, 3 * minute), late]}
+    assert store.watched(0, hour) == {"p": [(0, 2 * minute)], "q": [(0, 3 * minute)]}
+    assert store.watched(3 * hour, 4 * hour) == {}
 
 
 def test_a_detector_that_could_not_say_stays_silent(store):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vitals.burden import DAY_NS, Budget, Burn, burden, courses, joined, percentile
+from vitals.burden import DAY_NS, Budget, Burn, burden, courses, percentile
 from vitals.events import AlarmEvent, Priority
 from vitals.signs import HOUR_NS, SECOND_NS
 from vitals.topics import OWN, SYNTHETIC
@@ -192,13 +192,9 @@ def test_where_nobody_was_watched_there_is_no_rate(log):
 def test_only_the_time_within_the_span_was_watched(log):
     """Two hours at its beginning and one at its end; the six before and the one behind do not count."""
     h = HOUR_NS
-    times = joined([(T0 - 6 * h, T0), (T0, T0 + 2 * h), (T0 + 23 * h, T0 + 24 * h), (T0 + 24 * h, T0 + 25 * h)])
+    times = [(T0 - 6 * h, T0 + 2 * h), (T0 + 23 * h, T0 + 25 * h)]
     told = burden([], from_ns=T0, to_ns=T0 + DAY_NS, watched={"a": times, "b": [(0, T0)]})
     assert (told.patients, told.patient_days) == (1, 3 / 24)
-
-
-def test_times_that_meet_or_overlap_are_one():
-    assert joined([(5, 7), (0, 2), (2, 4), (6, 9), (6, 7)]) == ((0, 4), (5, 9))
 
 
 def test_a_span_that_ends_before_it_begins_is_refused():

@@ -307,6 +307,9 @@ class Store:
         rate = envelope(times, np.full(len(times), 70.0), from_ns, width_ns)
         return {sign: rate if sign == "hr" else Envelope.empty() for sign in signs}
 
+    async def watched(self, from_ns, to_ns):
+        return {"p-1": [(to_ns - 60 * MINUTE_NS, to_ns)]}
+
     async def alarm_events(self, patient, from_ns=None, to_ns=None):
         return self.events
 

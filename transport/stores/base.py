@@ -285,6 +285,15 @@ class Store(Protocol):
         """Frames with from_ns <= end_ns < to_ns."""
         ...
 
+    def watched(self, from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:
+        """When patients were watched: the frames with from_ns <= end_ns < to_ns, in pieces of an hour at most.
+
+        Returns:
+            Patient -> first instants and first instants after, in order. A piece begins with the first frame of its
+            hour and is as long as all of that hour together: how long is exact, when is to the hour.
+        """
+        ...
+
     def alarm_events(
         self, patient: str | None = None, from_ns: int | None = None, to_ns: int | None = None
     ) -> list[StoredEvent]:

@@ -158,6 +158,25 @@ class InfluxReads:
             detectors={name: both[0] for name, both in bounds.items() if name not in SCORES},
         )
 
+    def watched(self, from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:
+        """See `Store`."""
+        where = f'FROM {m.FRAMES.source} WHERE {_span(from_ns, to_ns)} GROUP BY "patient"'
+        by_hour, newest = self._http.ask(
+            [
+                f'SELECT count("start_ns") AS "frames", min("start_ns") AS "first" {where}, time(1h) fill(none)',
+                f'SELECT last("start_ns") AS "start" {where}',
+            ]
+        )
+        # A point stands at its frame's end: so long is a frame of that patient.
+        long_ns = {rows.tags["patient"]: rows.columns["time"][0] - rows.columns["start"][0] for rows in newest}
+        return {
+            (patient := rows.tags["patient"]): [
+                (first, first + frames * long_ns[patient])
+                for first, frames in zip(rows.columns["first"], rows.columns["frames"], strict=True)
+            ]
+            for rows in by_hour
+        }
+
     def alarm_events(
         self, patient: str | None = None, from_ns: int | None = None, to_ns: int | None = None
     ) -> list[StoredEvent]:

@@ -20,7 +20,7 @@ from vitals.events import SCORES, event_decoder
 from vitals.hops import Histogram
 from vitals.ledger import Ledger
 from vitals.reading import USABLE_UP_TO, ByteArray, FloatArray, IntArray
-from vitals.signs import N_SIGNS, Sign
+from vitals.signs import HOUR_NS, N_SIGNS, Sign
 
 _FOREVER = 2**63 - 1
 _stamps: msgspec.json.Decoder[dict[str, int]] = msgspec.json.Decoder(dict[str, int])
@@ -121,6 +121,13 @@ class SqliteReads:
             missing=np.array([row[-1] for row in rows], np.int64),
             detectors=detectors,
         )
+
+    def watched(self, from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:
+        """See `Store`."""
+        found: dict[str, list[tuple[int, int]]] = {}
+        for patient, start_ns, long_ns in self._ask(sql.GET_WATCHED, (from_ns, to_ns, HOUR_NS)):
+            found.setdefault(patient, []).append((start_ns, start_ns + long_ns))
+        return found
 
     def alarm_events(
         self, patient: str | None = None, from_ns: int | None = None, to_ns: int | None = None

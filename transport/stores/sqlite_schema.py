@@ -110,6 +110,10 @@ WHERE patient = ? AND time_ns >= ? AND time_ns < ? AND quality <= ? AND sign IN 
 GROUP BY sign, (time_ns - ?) / ? ORDER BY sign, 2
 """
 GET_LATEST: Final = "SELECT sign, time_ns, value, quality, device FROM latest WHERE patient = ? ORDER BY sign"
+GET_WATCHED: Final = (
+    "SELECT text, min(start_ns), sum(end_ns - start_ns) FROM frame JOIN name ON name.id = frame.patient"
+    " WHERE end_ns >= ? AND end_ns < ? GROUP BY patient, end_ns / ? ORDER BY text, min(start_ns)"
+)
 GET_FRAMES: Final = "SELECT * FROM frame WHERE patient = ? AND end_ns >= ? AND end_ns < ? ORDER BY end_ns"
 GET_DETECTORS: Final = """
 SELECT end_ns, text, score FROM detector_score JOIN name ON name.id = detector
