@@ -68,10 +68,10 @@ def block(bundles: Iterable[SentBundle]) -> Block:
     )
 
 
-def admitted(patient: str, devices: dict[str, float]) -> list[Record]:
+def admitted(patient: str, devices: dict[str, float], age: float | None = None) -> list[Record]:
     """A patient and the devices worn, each with its period in seconds."""
     return [
-        Enrolment(patient=patient, state="admitted", at_ns=START_NS),
+        Enrolment(patient=patient, state="admitted", at_ns=START_NS, age=age),
         *(
             Binding(device=device, patient=patient, from_ns=0, period_ns=round(period * SECOND_NS))
             for device, period in devices.items()

@@ -112,6 +112,9 @@ SIRS_ROWS: Final = (
     Row(Measure.RESP, 0, ((21, 1),), _ACCP),
 )
 
+ADULT_YEARS: Final = 16
+"""None of the scores is made for anybody younger [CLIN 2]."""
+
 MAXIMUM: Final[dict[str, int]] = {"news2": 20, "mews": 14, "qsofa": 3, "sirs": 3}
 """Greatest total of each; for SIRS of its three observable criteria. Tests add the tables up."""
 
@@ -124,6 +127,7 @@ NEWS2_MEASURES: Final = (
     Measure.CONSCIOUSNESS,
     Measure.OXYGEN,
 )
+_MOST_OF_ONE: Final = 3  # points that one measure gives NEWS2
 _BIT = np.zeros(N_MEASURES, np.int64)
 _BIT[list(NEWS2_MEASURES)] = 1 << np.array(NEWS2_MEASURES)
 
@@ -134,7 +138,7 @@ class Scores:
 
     Attributes:
         low: Shape (n, len(SCORES)), columns in the order of `events.SCORES`: fewest points. SIRS: "at least `low` of 3
-            observable criteria".
+            observable criteria". NaN: withheld (`withheld`).
         high: Same shape: most points.
         part_low: Shape (n, N_MEASURES): what each measure gives NEWS2 at least; its sum is NEWS2's `low`.
         part_high: Same shape: at most. A 3 in `part_low` is the chart's "any single 3".
@@ -233,6 +237,26 @@ def score(value: FloatArray, scale: IntArray) -> Scores:
     total[:, NEWS2] += spo2[:, 0]
     total[:, k + NEWS2] += spo2[:, 1]
     return Scores(total[:, :k], total[:, k:], part_low, part_high, np.isnan(value) @ _BIT)
+
+
+def withheld(scores: Scores, age_years: FloatArray) -> Scores:
+    """Scores without those of children, for whom no chart here is made: NaN, and no part says anything.
+
+    Args:
+        scores: Of n patients.
+        age_years: Shape (n,); NaN unknown, which counts as adult.
+    """
+    young = age_years < ADULT_YEARS
+    if not young.any():
+        return scores
+    nothing = np.where(young[:, None], np.nan, 0.0)
+    return Scores(
+        scores.low + nothing,
+        scores.high + nothing,
+        np.where(young[:, None], 0, scores.part_low),
+        np.where(young[:, None], _MOST_OF_ONE, scores.part_high),
+        scores.missing,
+    )
 
 
 def missing_measures(bits: int) -> tuple[Measure, ...]:

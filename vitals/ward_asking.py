@@ -14,7 +14,7 @@ from vitals.detector import Detector, Explains, FrameInput, pick
 from vitals.events import SCORES, Bounds, Evidence, Frames, ScoreEvidence, Why
 from vitals.frame_rules import FrameChange, detector_answer, model_late_answer
 from vitals.reading import ByteArray, FloatArray, IntArray
-from vitals.scores import score
+from vitals.scores import score, withheld
 from vitals.signs import MINUTE_NS, Measure, Sign
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ class Open:
         self.place = {int(row): index for index, row in enumerate(rows.tolist())}
         self.picture = ward.standing.picture(rows, end_ns)
         self.value, self.sign = measures(self.picture.value)
-        self.scores = score(self.value, ward.roster.patients["scale"][rows])
+        patients = ward.roster.patients
+        self.scores = withheld(score(self.value, patients["scale"][rows]), patients["age"][rows])
         self._ward = ward
         self._batches: list[Batch | None] | None = None
 
@@ -173,7 +174,9 @@ def _explained(frame: Open, batch: Batch, answer: Answer, changes: list[FrameCha
         row: msgspec.structs.replace(
             why,
             published=tuple(
-                Bounds(name=name, low=float(low[i, k]), high=float(high[i, k])) for k, name in enumerate(SCORES)
+                Bounds(name=name, low=float(low[i, k]), high=float(high[i, k]))
+                for k, name in enumerate(SCORES)
+                if not np.isnan(low[i, k])
             ),
         )
         for i, (row, why) in enumerate(zip(rows, found, strict=True))

@@ -230,7 +230,9 @@ class ConsoleState:
             elif measure in view.measures:
                 view.measures[measure].stands = False
         view.scores = {
-            name: Interval(float(frames.low[row, i]), float(frames.high[row, i])) for i, name in enumerate(SCORES)
+            name: Interval(float(frames.low[row, i]), float(frames.high[row, i]))
+            for i, name in enumerate(SCORES)
+            if not np.isnan(frames.low[row, i])  # withheld
         }
         view.parts = {m: Interval(scores.part_low[row, m], scores.part_high[row, m]) for m in NEWS2_MEASURES}
         view.missing = missing_measures(int(frames.missing[row]))

@@ -18,7 +18,7 @@ from dashboards.console.state import MeasureView, PatientView, group
 from vitals.events import AlarmEvent, Evidence, ScoreEvidence, Why
 from vitals.rule import Rule, Subject, with_limit
 from vitals.rules import RULES
-from vitals.scores import NEWS2_ROWS, NEWS2_SPO2
+from vitals.scores import ADULT_YEARS, NEWS2_ROWS, NEWS2_SPO2
 from vitals.signs import HOUR_NS, MEASURE_OF, SECOND_NS, SIGNS, Measure
 
 Json: TypeAlias = dict[str, Any]
@@ -233,7 +233,9 @@ def _measure(view: MeasureView) -> Json:
 def _news2(view: PatientView) -> Json | None:
     bounds = view.scores.get("news2")
     if bounds is None:
-        return None
+        age = view.enrolment.age if view.enrolment is not None else None
+        young = age is not None and age < ADULT_YEARS
+        return {"low": 0, "high": 0, "missing": [], "assessed": False, "young": True, "parts": {}} if young else None
     return {
         "low": int(bounds.low),
         "high": int(bounds.high),

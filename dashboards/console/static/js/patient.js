@@ -142,7 +142,9 @@ export class PatientPage {
       .map(([slug, [low, high]]) => ({ label: shortOf(slug), low, high }))
       .filter(({ high }) => high > 0)
       .sort((a, b) => b.low - a.low || b.high - a.high);
-    const missing = news2?.missing.length ? `Missing: ${news2.missing.map(labelOf).join(", ")}` : "Nothing missing";
+    const missing = news2?.young
+      ? "Under 16: no score here is made for children, so none is given. Limits go on; set them for this patient."
+      : news2?.missing.length ? `Missing: ${news2.missing.map(labelOf).join(", ")}` : "Nothing missing";
     this.news.dataset.band = band;
     this.news.replaceChildren(
       h("div", { class: "news-total" }, h("span", { class: "news-label" }, "NEWS2"), h("b", { class: "news-number", title: words }, text)),

@@ -108,7 +108,7 @@ export class Row {
     this.news.replaceChildren(
       h("span", { class: "news-label", "aria-hidden": "true" }, "NEWS2"),
       h("b", { class: "news-number", "aria-hidden": "true" }, text),
-      h("span", { class: "news-missing", "aria-hidden": "true" }, news2?.missing.length ? lacking(news2) : ""),
+      h("span", { class: "news-missing", "aria-hidden": "true" }, news2?.young ? "under 16" : news2?.missing.length ? lacking(news2) : ""),
       h("span", { class: "vh" }, words),
     );
     this.news.title = words;
@@ -188,6 +188,7 @@ function until(said, now) {
 /** NEWS2 as a number or an interval, its band, and the whole in words. */
 export function newsOf(news2) {
   if (!news2) return { text: "–", band: "none", words: "NEWS2: not assessed yet" };
+  if (news2.young) return { text: "–", band: "none", words: "NEWS2: not made for anybody under 16" };
   if (!news2.assessed) return { text: "–", band: "none", words: "NEWS2: not assessed, everything is missing" };
   const { low, high, missing, parts } = news2;
   const single = Object.values(parts).some(([least]) => least >= 3);

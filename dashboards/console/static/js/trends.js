@@ -113,7 +113,7 @@ export class Trends {
         if (line && measure.stands && measure.value !== null) grow(line, measure);
       }
     }
-    if (row.news2 && row.frame !== null) growRuns(this.data.news2, row.frame, row.news2);
+    if (row.news2 && !row.news2.young && row.frame !== null) growRuns(this.data.news2, row.frame, row.news2);
   }
 
   draw() {
