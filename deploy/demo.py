@@ -17,11 +17,11 @@ from typing import Any
 from dashboards.console import ConsoleSettings, Role, loopback
 from deploy.clock import WardClock
 from deploy.demo_summary import closing_summary
-from deploy.paging import PagingError, PagingSettings, demo_paging
+from deploy.paging import PagingError, PagingSettings, demo_paging, demo_probe
 from deploy.ward_process import Senders, WardProcess, WardProcessSettings
 from device_sim import Player, Simulation, Truth, load, plan, records_of, volatile
 from device_sim.scenario import Plan
-from stream_processors.paging.probe import ProbeSettings, bindings
+from stream_processors.paging.probe import bindings
 from transport.kafka import KafkaSettings
 from transport.recordings import open_recording
 from transport.stores.base import Store
@@ -139,7 +139,7 @@ async def run_demo(
             page = ConsoleSettings(host=settings.host, port=settings.port, title="Demo ward", volatile=True, plain=True)
         kept = _folder(settings.keep, Path(folder))
         made_of = replace(_made_of(kept, page, settings.page_to, cast.speed), store=store)
-        process = WardProcess(made_of, clock, (*cast.said, *bindings(cast.start_ns, ProbeSettings())))
+        process = WardProcess(made_of, clock, (*cast.said, *bindings(cast.start_ns, demo_probe(cast.speed))))
         async with process as ward:
             _greet(settings, cast, ward, time.monotonic() - began, say)
             senders = await ward.publisher()

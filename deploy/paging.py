@@ -36,7 +36,7 @@ from transport.sqlite_file import FileInUse, sole_user
 from transport.yaml_lines import FileError
 from vitals import topics
 from vitals.answers import Shown
-from vitals.signs import MINUTE_NS
+from vitals.signs import MINUTE_NS, SECOND_NS
 
 log = logging.getLogger(__name__)
 
@@ -231,7 +231,7 @@ class PagerPart:
             self.pager.found(Found(rule=own.CHAIN, cause=str(error)))
             return
         self.pager.found(Found(rule=own.CHAIN))
-        self.keeper = Keeper(self._settings.pager.kafka, file)
+        self.keeper = Keeper(self._settings.pager.patient_kafka, file)
 
     async def _keep(self, keeper: Keeper, store: PagerStore) -> None:
         async def note() -> None:
@@ -282,6 +282,17 @@ def shown(message: Outgoing) -> Shown:
     )
 
 
+def demo_probe(speed: float) -> ProbeSettings:
+    """The test patient of a demo. Fewer bundles: where time runs fast, they are many in a second of the wall."""
+    return ProbeSettings(
+        every_ns=15 * MINUTE_NS,
+        first_ns=2 * MINUTE_NS,
+        period_ns=(20 if speed > 1 else 10) * SECOND_NS,
+        give_up_s=60.0,
+        speed=speed,
+    )
+
+
 def demo_paging(
     kafka: KafkaSettings,
     folder: Path,
@@ -310,16 +321,25 @@ def demo_paging(
             Shift(team="ward", line="first", people=(person,), from_minute=0, to_minute=0, since=dt.date(1970, 1, 1)),
         ),
     )
+    # People, brokers and disks do not run faster with ward time.
+    fast = min(max(1.0, speed / 10), 4.0)
+    policies = msgspec.structs.replace(DEFAULT, confirm_ns=round(DEFAULT.confirm_ns * fast))
     return PagingSettings(
-        pager=PagerSettings(kafka=kafka, console_url=console_url, answer_url=f"{console_url}a/" if console_url else ""),
+        pager=PagerSettings(
+            kafka=kafka,
+            console_url=console_url,
+            answer_url=f"{console_url}a/" if console_url else "",
+            audit_every_ns=round(MINUTE_NS * fast),
+            watch_every_ns=round(30 * SECOND_NS * fast),
+        ),
         folder=folder,
         db=folder / "pager.db",
         audit=folder / "audit.jsonl",
         rota=RotaFile(rota, ()),
-        plan=Plan(rota, DEFAULT),
+        plan=Plan(rota, policies),
         keys=(secrets.token_bytes(_SHORTEST_KEY),),
         site=secrets.token_hex(8),
         copies=("file:pages",),
         durable=False,
-        probe=ProbeSettings(every_ns=15 * MINUTE_NS, first_ns=2 * MINUTE_NS, speed=speed),
+        probe=demo_probe(speed),
     )

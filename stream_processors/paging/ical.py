@@ -7,9 +7,6 @@ import re
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-import recurring_ical_events  # type: ignore[import-untyped]
-from icalendar import Calendar
-
 from stream_processors.paging.rota import Duty, Rota
 from stream_processors.paging.rota_file import CalendarSource
 from vitals.signs import SECOND_NS
@@ -43,6 +40,10 @@ def calendar_duties(
     Raises:
         CalendarError: If the bytes are no calendar.
     """
+    # Here, for they take half a second, and a site without calendars need not wait for them.
+    import recurring_ical_events  # type: ignore[import-untyped]  # noqa: PLC0415
+    from icalendar import Calendar  # noqa: PLC0415
+
     zone = ZoneInfo(rota.zone)
     try:
         calendar = Calendar.from_ical(data)

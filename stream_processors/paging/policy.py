@@ -161,7 +161,7 @@ TEST: Final = Policy(
     name="test patient",
     priority=Priority.HIGH,
     steps=(Step(0, (Target("person", SYNTHETIC),)),),
-    repeat_ns=MINUTE_NS,
+    repeat_ns=5 * MINUTE_NS,
 )
 """How the test patient's alarm calls: by the channel that it is made for, and nobody else."""
 
