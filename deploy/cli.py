@@ -90,7 +90,10 @@ def simulate(
 def score(
     which: Annotated[str, typer.Argument(help="news2, sepsis or anomaly.")],
     recording: Annotated[Path, typer.Argument(help="Parquet, CSV, .psv file or folder, or a WFDB record.")],
-    out: Annotated[Path, typer.Option(help="Parquet file to write.")],
+    out: Annotated[Path, typer.Option(help="File to write: CSV where its name ends so, else Parquet.")],
+    artifact: Annotated[
+        Path | None, typer.Option(help="Folder of a learned score's artifact; the shipped one without it.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """A score for each patient and frame: columns patient, t_s, score, low, high, assessable."""
@@ -98,7 +101,7 @@ def score(
 
     if which not in {"news2", "sepsis", "anomaly"}:
         raise typer.BadParameter(f"{which!r} is no score; it is news2, sepsis or anomaly")
-    result = run_score(which, recording, out)  # type: ignore[arg-type]  # checked above
+    result = run_score(which, recording, out, artifact)  # type: ignore[arg-type]  # checked above
     end(result, as_json=as_json, show=lambda r: print(f"{r['rows']} rows, {r['assessable']} assessable, in {r['out']}"))
 
 

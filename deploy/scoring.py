@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import csv
 
 from models import anomaly, sepsis
 from transport.recordings import open_recording
@@ -15,6 +16,7 @@ from vitals.align import VALID_NS, AlignSettings, measures
 from vitals.reading import FloatArray, IntArray
 from vitals.recording import PatientRecord, Recording
 from vitals.scores import NEWS2, NEWS2_MEASURES, score
+from vitals.screening import screened
 from vitals.signs import MINUTE_NS, N_SIGNS, SECOND_NS
 
 Which = Literal["news2", "sepsis", "anomaly"]
@@ -22,24 +24,44 @@ _INSTANTS_FROM_NS: Final = 6 * 365 * 24 * 3600 * SECOND_NS
 COLUMNS: Final = ("patient", "t_s", "score", "low", "high", "assessable")
 
 
-def run_score(which: Which, path: Path, out: Path) -> dict[str, Any]:
+class ScoringError(ValueError):
+    """It cannot be scored like this; the message says what to do."""
+
+
+def run_score(which: Which, path: Path, out: Path, artifact: Path | None = None) -> dict[str, Any]:
     """Score a recording and write columns patient, t_s, score, low, high, assessable.
 
     For a published score `score` is its lower bound. A recording with a row a minute or slower gets a row for each of
     its rows, in order; a faster one gets a row for each minute (NEWS2, anomaly) or hour (sepsis).
 
+    Args:
+        which: The score.
+        path: The recording.
+        out: File to write: CSV where its name ends so, else Parquet.
+        artifact: Folder of the artifact, for a learned score; the shipped one for vital signs and the recording's
+            grid where none is named.
+
     Raises:
         RecordingError: If the recording cannot be read.
+        ArtifactError: If the folder holds no artifact of this kind.
+        ScoringError: If a published score is asked of an artifact.
     """
     if which == "news2":
+        if artifact is not None:
+            raise ScoringError("news2 is a published table and has no artifact; leave --artifact out")
         table = news2_table(open_recording(path, labs=False))
     elif which == "sepsis":
-        table = sepsis.score_recording(_wide(open_recording(path)))
+        model = None if artifact is None else sepsis.SepsisModel(artifact)
+        table = sepsis.score_recording(wide(open_recording(path)), model)
     else:
-        table = anomaly.score_recording(_wide(open_recording(path, labs=False)))
+        network = None if artifact is None else anomaly.AnomalyModel(artifact)
+        table = anomaly.score_recording(wide(open_recording(path, labs=False)), network)
     table = table.select(list(COLUMNS))
     out.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, out)
+    if out.suffix == ".csv":
+        csv.write_csv(table, out)
+    else:
+        pq.write_table(table, out)
     assessable = np.asarray(table["assessable"].to_numpy(zero_copy_only=False), dtype=bool)
     return {"rows": table.num_rows, "assessable": int(assessable.sum()), "out": str(out)}
 
@@ -56,7 +78,7 @@ def seconds(recording: Recording) -> FloatArray:
     return found
 
 
-def _wide(recording: Recording) -> pa.Table:
+def wide(recording: Recording) -> pa.Table:
     """The recording as a table in the order of its source, for the learned scorers."""
     order = np.argsort(recording.row, kind="stable")
     owner = recording.owner[order]
@@ -95,7 +117,10 @@ def news2_table(recording: Recording) -> pa.Table:
 
 
 def _news2(record: PatientRecord) -> tuple[FloatArray, FloatArray, FloatArray, Any, FloatArray]:
-    """One patient's times in seconds, bounds, whether anything was there, and places in the source."""
+    """One patient's times in seconds, bounds, whether anything was there, and places in the source.
+
+    Artefacts are taken out first, as in a ward: a flushed line scores nothing.
+    """
     value = np.full((len(record.time_ns), N_SIGNS), np.nan)
     for sign, column in record.signs.items():
         value[:, sign] = column
@@ -107,6 +132,7 @@ def _news2(record: PatientRecord) -> tuple[FloatArray, FloatArray, FloatArray, A
         time, value = _minutes(time, value)
         place = np.full(len(time), float(record.row[0]))
         cadence = MINUTE_NS
+    value = screened(value, np.zeros(len(time), dtype=np.int64), time // MINUTE_NS)
     stands = _standing(time, value, cadence)
     chosen, _ = measures(stands)
     scored = score(chosen, np.ones(len(chosen), dtype=np.int64))

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.anomaly_grid import CENTRE, CHANNELS, MINUTES, SIGNS, SPREAD, WORSE, Grid, N
+from vitals.medians import median
 
 Floats = npt.NDArray[np.float32]
 State = dict[str, npt.NDArray[np.float32]]
@@ -64,15 +65,6 @@ def start(rows: int) -> State:
         "past": np.full((rows, N, len(MINUTES.lags)), nan, np.float32),
         "held": np.full((rows, N, HELD), nan, np.float32),
     }
-
-
-def median(x: Floats) -> Floats:
-    """Median over the last axis, NaN left out; NaN where all are. `np.nanmedian` is many times slower here."""
-    ordered = np.sort(x, axis=-1)  # NaN last
-    count = np.isfinite(x).sum(axis=-1, keepdims=True)
-    low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, axis=-1)
-    high = np.take_along_axis(ordered, (count // 2).clip(max=x.shape[-1] - 1), axis=-1)
-    return np.where(count > 0, (low + high) / 2, np.nan)[..., 0].astype(np.float32)
 
 
 def _mean(x: Floats) -> Floats:

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.runtime import broken
-from models.sepsis_model import SHIPPED, SepsisHead, SepsisModel, hourly_values
+from models.sepsis_model import SHIPPED, SepsisHead, SepsisModel, hourly_values, sources
 from models.sepsis_recording import score_recording, score_stays
-from models.sepsis_words import Explanation, explain
+from models.sepsis_words import explain, groups_of
 from vitals.detector import FrameInput, Scored, State
-from vitals.events import Clearing, Contribution, Why
+from vitals.events import Why
+from vitals.features import VITALS
+from vitals.signs import SECOND_NS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,8 +27,7 @@ if TYPE_CHECKING:
     from vitals.reading import IntArray
 
 __all__ = [
-    "SHIPPED", "Explanation", "SepsisDetector", "SepsisHead", "SepsisModel", "explain", "score_recording",
-    "score_stays",
+    "SHIPPED", "SepsisDetector", "SepsisHead", "SepsisModel", "explain", "score_recording", "score_stays",
 ]  # fmt: skip
 
 
@@ -71,26 +72,10 @@ class SepsisDetector:
         """Why each patient's newest score is what it is; see `vitals.detector.Explains`."""
         del before  # the last day lies in the state after the frame
         static = np.stack([frames.age_years, frames.sex], axis=1).astype(np.float32)
-        return [self._why(explain(self.model, after, row, static[row])) for row in range(len(static))]
-
-    def _why(self, found: Explanation) -> Why:
-        raising = [c.what for c in found.contributions if c.log_odds > 0][:2]
-        chiefly = f": chiefly {' and '.join(raising)}" if raising else ""
-        return Why(
-            summary=f"Sepsis risk {found.score:.3f}, threshold {self.threshold:.3f}{chiefly}.",
-            threshold=round(self.threshold, 6),
-            contributions=tuple(
-                Contribution(
-                    what=c.what,
-                    log_odds=round(c.log_odds, 3),
-                    direction="neither" if abs(c.log_odds) < 0.05 else "raises" if c.log_odds > 0 else "lowers",
-                    age_s=round(c.age_h * 3600) if np.isfinite(c.age_h) else None,
-                    words=c.words,
-                )
-                for c in found.contributions
-            ),
-            clears=tuple(
-                Clearing(what=words.split(" if ")[1].split(" had ")[0], words=words) for words in found.would_clear
-            ),
-            trust=found.trust,
-        )
+        ages = []
+        for columns in groups_of(self.model).values():
+            signs = [int(sign) for k in columns if k < len(VITALS) for sign in sources(VITALS[k].name)]
+            known = np.where(frames.age_ns[:, signs] < 0, np.iinfo(np.int64).max, frames.age_ns[:, signs])
+            least = known.min(axis=1, initial=np.iinfo(np.int64).max)
+            ages.append(np.where(least == np.iinfo(np.int64).max, -1, least // SECOND_NS))
+        return explain(self.model, after, static, np.stack(ages, axis=1))

@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from models.sepsis_model import SHIPPED, Hour, SepsisModel, sources
+from models.sepsis_model import SHIPPED, Hour, SepsisModel, hourly_values
+from vitals.align import OBSERVED_BY_PEOPLE
 from vitals.features import VITALS, hours_of
+from vitals.screening import screened
+from vitals.signs import N_SIGNS, Sign
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float32]
 
-HOUR_S = 3600.0
+HOUR_S, MINUTE_S = 3600.0, 60.0
+_HAIR = 1e-6  # 59.999999 s of a rounded clock is the second minute and not the first
+_NUMERIC = [s for s in Sign if s not in OBSERVED_BY_PEOPLE]
 LONGEST_GAP_H = 48
 """Longer gaps are stepped through as this many empty hours: by then everything is as stale as it can be."""
 CHALLENGE_NAMES = {
@@ -59,10 +64,11 @@ def score_stays(model: SepsisModel, values: Floats, lengths: NDArray[np.int64], 
 def score_recording(table: pa.Table, model: SepsisModel | None = None) -> pa.Table:
     """Score a recording.
 
-    Where no two rows of a patient fall into the same hour (counted from that patient's first row), each row is an hour
-    and gets a score, in the order of the table; hours without a row are stepped through empty. Otherwise the recording
-    is finer than the detector's grid: the rows of an hour become one by the median, and the answer has a row for each
-    hour that had any, by patient in order of appearance and time.
+    As in a ward: the rows of a minute become one by the median, artefacts are taken out (`vitals.screening`), the
+    minutes of an hour become one by the median. Where no two rows of a patient fall into the same hour (counted from
+    that patient's first row), each row is an hour and gets a score, in the order of the table; hours without a row are
+    stepped through empty. Otherwise the answer has a row for each hour that had any, by patient in order of appearance
+    and time.
 
     Args:
         table: Columns `patient`, `t_s` or `time_ns`, and any of the signs in canonical units; `age`, `sex` and
@@ -87,21 +93,24 @@ def score_recording(table: pa.Table, model: SepsisModel | None = None) -> pa.Tab
         none = np.empty(0)
         return _answer(codes, patients, t_s, Hour(none, none, none, none, none.astype(bool)))
     order = np.lexsort((t_s, codes))
-    first = np.flatnonzero(np.r_[True, np.diff(codes[order]) > 0])
+    c = codes[order]
+    first = np.flatnonzero(np.diff(c, prepend=-1) != 0)
     start = t_s[order][first]
-    elapsed = (t_s - start[codes]) / HOUR_S
-    slot = np.rint(elapsed).astype(np.int64)
-    c, s = codes[order], slot[order]
-    frames, static = _frames(table, model), _static(table, order[first])
-    if bool(np.all((np.diff(c) != 0) | (np.diff(s) != 0))):
-        hour = _score_rows(model, frames[order], static, c, s)
+    elapsed = t_s[order] - start[c]
+    static = _static(table, order[first])
+    hour_of_row = np.rint(elapsed / HOUR_S).astype(np.int64)
+    on_grid = bool(np.all((np.diff(c) != 0) | (np.diff(hour_of_row) != 0)))
+    minute = np.floor(elapsed / MINUTE_S + _HAIR).astype(np.int64)
+    c, minute, both = _medians(c, minute, np.concatenate([_signs(table), _labs(table, model)], axis=1)[order])
+    both[:, :N_SIGNS] = screened(both[:, :N_SIGNS], c, minute)
+    if on_grid:
+        hour = _score_rows(model, _frames(both, model), static, c, hour_of_row)
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
         there = Hour(**{f: getattr(hour, f)[back] for f in Hour.__struct_fields__})
         return _answer(codes, patients, t_s, there)
-    slot = np.floor(elapsed).astype(np.int64)
-    c, s, medians = _hourly_medians(codes[order], slot[order], frames[order])
-    return _answer(c, patients, start[c] + s * HOUR_S, _score_rows(model, medians, static, c, s))
+    c, slot, both = _medians(c, minute // 60, both)
+    return _answer(c, patients, start[c] + slot * HOUR_S, _score_rows(model, _frames(both, model), static, c, slot))
 
 
 def _score_rows(
@@ -118,12 +127,14 @@ def _score_rows(
     return Hour(**{f: getattr(hour, f)[at] for f in Hour.__struct_fields__})
 
 
-def _hourly_medians(
+def _medians(
     codes: NDArray[np.int64], slot: NDArray[np.int64], frames: Floats
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
-    """One row for each patient and hour: the median of what was measured."""
-    first = np.flatnonzero(np.r_[True, (np.diff(codes) != 0) | (np.diff(slot) != 0)])
-    group = np.cumsum(np.r_[True, (np.diff(codes) != 0) | (np.diff(slot) != 0)]) - 1
+    """One row for each patient and slot: the median of what was measured. Rows come by patient, then slot."""
+    new = np.r_[True, (np.diff(codes) != 0) | (np.diff(slot) != 0)]
+    first, group = np.flatnonzero(new), np.cumsum(new) - 1
+    if len(first) == len(codes):
+        return codes, slot, frames
     out = np.full((len(first), frames.shape[1]), np.nan, np.float32)
     for k in range(frames.shape[1]):
         seen = ~np.isnan(frames[:, k])
@@ -165,18 +176,32 @@ def _column(table: pa.Table, *names: str) -> NDArray[np.float64] | None:
     return None
 
 
-def _frames(table: pa.Table, model: SepsisModel) -> Floats:
-    """Shape (rows, n_inputs): the best source of each measure, laboratory columns if the artifact wants them."""
-    inputs = model.settings.inputs
-    out = np.full((len(table), len(inputs)), np.nan, np.float32)
-    for i, row in enumerate(inputs):
-        if i < len(VITALS):
-            found = [_column(table, sign.column) for sign in sources(row.name)]
-        else:
-            found = [_column(table, row.name, CHALLENGE_NAMES[row.name])]
-        for values in found:
-            if values is not None:
-                out[:, i] = np.where(np.isnan(out[:, i]), values, out[:, i])
+def _signs(table: pa.Table) -> Floats:
+    """Shape (rows, N_SIGNS): every sign that the table has."""
+    out = np.full((len(table), N_SIGNS), np.nan, np.float32)
+    for sign in _NUMERIC:
+        values = _column(table, sign.column)
+        if values is not None:
+            out[:, sign] = values
+    return out
+
+
+def _labs(table: pa.Table, model: SepsisModel) -> Floats:
+    """Shape (rows, inputs after the seven vital signs)."""
+    names = [row.name for row in model.settings.inputs[len(VITALS) :]]
+    out = np.full((len(table), len(names)), np.nan, np.float32)
+    for i, name in enumerate(names):
+        values = _column(table, name, CHALLENGE_NAMES[name])
+        if values is not None:
+            out[:, i] = values
+    return out
+
+
+def _frames(both: Floats, model: SepsisModel) -> Floats:
+    """Signs and laboratory values, side by side, to the frame: shape (rows, n_inputs)."""
+    signs = both[:, :N_SIGNS]
+    out = hourly_values(signs.astype(np.float64), ~np.isnan(signs), len(model.settings.inputs))
+    out[:, len(VITALS) :] = both[:, N_SIGNS:]
     return out
 
 

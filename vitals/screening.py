@@ -6,17 +6,45 @@ line may be a heart that fails, and then the limit still speaks.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from vitals import artefacts
 from vitals.align import Closed
-from vitals.artefacts import REASONS, Reason, Verdict
+from vitals.artefacts import MEMORY, REASONS, Reason, Verdict
+from vitals.features import hours_of
+from vitals.reading import IntArray
 from vitals.signs import N_SIGNS, SOURCES, Measure
 
+_Real = TypeVar("_Real", bound=np.floating[Any])
 _IS_ARTEFACT: Final = np.array([r != Reason.NONE and REASONS[r].verdict == Verdict.ARTEFACT for r in Reason])
+
+
+def screened(value: npt.NDArray[_Real], patient: IntArray, frame: IntArray) -> npt.NDArray[_Real]:
+    """Whole recordings without their artefacts, as a ward would have screened them frame by frame.
+
+    Args:
+        value: Shape (n, N_SIGNS), canonical units, NaN where not measured; at most one row for each patient and frame,
+            by patient, then frame.
+        patient: Shape (n,), who.
+        frame: Shape (n,), number of the minute.
+
+    Returns:
+        The values, NaN where `vitals.artefacts` names an artefact.
+    """
+    out = value.copy()
+    lengths = np.diff(np.flatnonzero(np.diff(patient, prepend=-1, append=-1) != 0))
+    memory = artefacts.start(len(lengths))
+    for rows, who in hours_of(lengths):
+        memory = {name: array[: len(who)] for name, array in memory.items()}
+        behind = np.where(rows > 0, frame[rows] - frame[rows - 1] - 1, 0)
+        # Before a patient's first row nothing is remembered, so whatever this says of it changes nothing.
+        memory["since"] = np.clip(memory["since"] + behind[:, None], 0, MEMORY).astype(np.float32)
+        verdict, _, memory = artefacts.judge(value[rows], ~np.isnan(value[rows]), memory)
+        out[rows] = np.where(verdict == Verdict.ARTEFACT, out.dtype.type(np.nan), value[rows])
+    return out
 
 
 class Screen:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from vitals.align import VALID_NS, Closed
+from vitals.medians import median
 from vitals.reading import BoolArray, FloatArray, IntArray
 from vitals.signs import N_SIGNS
+
+_FRAMES: Final = 60  # of an hour
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Picture:
 
 
 class Standing:
-    """The newest frame values of all patients, and the sums that make frames of an hour out of frames of a minute."""
+    """The newest frame values of all patients, and the frames of a minute that one of an hour is made of."""
 
     def __init__(self, slow_factor: float) -> None:
         """`slow_factor` as in `vitals.align.AlignSettings`."""
@@ -39,8 +42,8 @@ class Standing:
         self._time = np.zeros((0, N_SIGNS), dtype=np.int64)
         self._valid = np.zeros((0, N_SIGNS), dtype=np.int64)
         self._measured = np.zeros((0, N_SIGNS), dtype=bool)
-        self._sum = np.zeros((0, N_SIGNS))
-        self._count = np.zeros((0, N_SIGNS))
+        self._hour = np.zeros((0, N_SIGNS, _FRAMES), dtype=np.float32)
+        self._count = np.zeros((0, N_SIGNS), dtype=np.int64)
 
     def reach(self, rows: int) -> None:
         """Make room for so many patients."""
@@ -53,8 +56,8 @@ class Standing:
         self._time = np.concatenate((self._time, np.full(shape, -1, dtype=np.int64)))
         self._valid = np.concatenate((self._valid, np.broadcast_to(VALID_NS, shape)))
         self._measured = np.concatenate((self._measured, np.zeros(shape, dtype=bool)))
-        self._sum = np.concatenate((self._sum, np.zeros(shape)))
-        self._count = np.concatenate((self._count, np.zeros(shape)))
+        self._hour = np.concatenate((self._hour, np.full((*shape, _FRAMES), np.nan, dtype=np.float32)))
+        self._count = np.concatenate((self._count, np.zeros(shape, dtype=np.int64)))
 
     def take(self, closed: Closed, period_ns: IntArray) -> None:
         """Let a frame's values stand.
@@ -71,7 +74,8 @@ class Standing:
         slow = (self._slow_factor * period_ns[usable]).astype(np.int64)
         self._valid[p, s] = np.maximum(VALID_NS[s], slow)
         self._measured[p, s] = True
-        self._sum[p, s] += closed.value[usable]
+        # A grid finer than a minute lets the oldest go.
+        self._hour[p, s, self._count[p, s] % _FRAMES] = closed.value[usable]
         self._count[p, s] += 1
 
     def picture(self, rows: IntArray, end_ns: int) -> Picture:
@@ -84,19 +88,18 @@ class Standing:
         return Picture(np.where(valid, newest, np.nan), self._measured[rows], age, newest)
 
     def hour(self, rows: IntArray, end_ns: int) -> Picture:
-        """The hour that ends with the frame just taken: means of the minutes measured.
+        """The hour that ends with the frame just taken: the median of the minutes measured.
 
-        Where nothing was measured within the hour, the value that still stands is given, unmeasured.
+        The median, because the hours that detectors learn from are medians of what was charted (docs/models.md,
+        "Hours"). Where nothing was measured within the hour, the value that still stands is given, unmeasured.
         """
         now = self.picture(rows, end_ns)
-        count = self._count[rows]
-        some = count > 0
-        mean = np.divide(self._sum[rows], count, out=now.value.copy(), where=some)
-        return Picture(mean, some, now.age_ns, now.newest)
+        some = self._count[rows] > 0
+        return Picture(np.where(some, median(self._hour[rows]), now.value), some, now.age_ns, now.newest)
 
     def begin_hour(self) -> None:
         """The next hour begins: nothing has been measured in it."""
-        self._sum[:] = 0
+        self._hour[:] = np.nan
         self._count[:] = 0
 
     def any_valid(self, end_ns: int) -> bool:
@@ -108,7 +111,7 @@ class Standing:
         found: IntArray = self._time[row]
         return found
 
-    _ARRAYS = ("_value", "_time", "_valid", "_measured", "_sum", "_count")
+    _ARRAYS = ("_value", "_time", "_valid", "_measured", "_hour", "_count")
 
     def state(self) -> dict[str, Any]:
         """Everything it holds, for a snapshot."""

@@ -39,7 +39,7 @@ from vitals.ward_telling import Teller
 
 __all__ = ["Outcome", "Plugged", "Plugs", "Ward", "WardCounts", "WardSettings", "default_detectors"]
 
-SNAPSHOT_VERSION: Final = 2
+SNAPSHOT_VERSION: Final = 3
 
 
 class Ward:

@@ -1,6 +1,5 @@
 """The sepsis detector keeps the protocol of vitals.detector, with the shipped artifact."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +9,11 @@ import pytest
 
 pytest.importorskip("onnxruntime", reason="onnxruntime serves the artifacts")
 
-from models.sepsis import SHIPPED, SepsisDetector, SepsisModel, explain, score_stays
+from models.sepsis import SepsisDetector, score_stays
 from vitals.detector import FrameInput
 from vitals.features import VITALS
 from vitals.signs import HOUR_NS, N_SIGNS, Sign
 
-GOLDEN = Path(__file__).parent / "golden" / "sepsis-vitals.json"
 COLUMNS = [Sign.HR, Sign.SPO2, Sign.TEMP_C, Sign.SBP, Sign.MAP, Sign.DBP, Sign.RESP]
 
 
@@ -174,55 +172,96 @@ def test_scores_of_whole_stays_are_the_steps(detector):
     assert np.isfinite(hour.score).all()
 
 
-def test_an_explanation_names_what_is_wrong(detector):
+SICK = [128, 91, 39.4, 84, 55, 41, 31]
+
+
+def asked(detector, values, static):
+    """The score of each patient's newest hour, and its explanation."""
+    rows = np.arange(values.shape[1])
+    _, state = run(detector, values[:-1], static)
+    before = {k: v.copy() for k, v in state.items()}
+    frame = frames(values[-1], static)
+    scored = detector.step(frame, rows, state)
+    return scored.score, detector.explain(frame, before, state)
+
+
+def test_an_explanation_names_what_is_wrong_its_value_and_its_age(detector):
     values, static = ward(1, 24, missing=0.0, seed=2)
     sick = values.copy()
-    sick[-8:, 0] = [128, 91, 39.4, 84, 55, 41, 31]
-    model, state = detector.model, detector.start(1)
-    run(detector, sick, static, state=state)
-    found = explain(model, state, 0, static[0])
-    assert len(found.contributions) == 5
-    assert found.contributions[0].log_odds > 0
-    words = " / ".join(c.words for c in found.contributions)
-    assert "temperature 39.4 °C" in words
-    assert "raises the score" in words
-    calm_state = detector.start(1)
-    run(detector, values, static, state=calm_state)
-    assert found.score > explain(model, calm_state, 0, static[0]).score
+    sick[-5:, 0] = SICK
+    score, (why,) = asked(detector, sick, static)
+    assert why.summary.startswith(f"Sepsis risk {score[0]:.3f}, threshold")
+    first = why.contributions[0]
+    assert (first.direction, first.log_odds > 0) == ("raises", True)
+    found = {c.what: c for c in why.contributions}
+    assert {w: (c.value, c.unit) for w, c in found.items()} == {
+        "heart rate": (128, "/min"), "oxygen saturation": (91, "%"), "temperature": (39.4, "Cel"),
+        "blood pressure": (84, "mm[Hg]"), "respiration": (31, "/min"),
+    }  # fmt: skip
+    assert all(c.age_s == 0 for c in why.contributions)
+    assert found["temperature"].words.startswith("temperature 39.4 °C, ")
+    assert "more than 6 h ago" in found["respiration"].words
+
+
+def test_contributions_are_what_leaving_a_measurement_out_does(detector):
+    values, static = ward(3, 20, missing=0.1, seed=4)
+    _, why = asked(detector, values, static)
+    gone = values.copy()
+    gone[:, :, 6] = np.nan
+    both = [
+        score_stays(detector.model, np.ascontiguousarray(v.transpose(1, 0, 2)).reshape(-1, 7), np.full(3, 20), static)
+        for v in (values, gone)
+    ]
+    weight = (both[0].logit - both[1].logit).reshape(3, 20)[:, -1]
+    told = [next(c.log_odds for c in one.contributions if c.what == "respiration") for one in why]
+    np.testing.assert_allclose(told, weight, atol=2e-3)
+
+
+def test_what_would_clear_it_clears_it(detector):
+    values, static = ward(40, 24, missing=0.0, seed=3)
+    values[-8:, :, 0] *= 1.3
+    values[-8:, :, 6] *= 1.5
+    score, why = asked(detector, values, static)
+    columns = {"heart rate": 0, "oxygen saturation": 1, "temperature": 2, "respiration": 6}
+    tried = 0
+    for row, one in enumerate(why):
+        assert not one.clears or score[row] >= detector.model.head.clear
+        for change in one.clears:
+            if change.what not in columns:
+                continue
+            assert change.words.startswith("would fall below the threshold if ")
+            other = values.copy()
+            other[-6:, row, columns[change.what]] = change.value
+            # The value is told rounded, as it is charted: near the level itself that may tip it.
+            assert run(detector, other, static)[0][-1, row] < 1.1 * detector.model.head.clear
+            tried += 1
+    assert tried >= 5
+
+
+def test_an_explanation_says_what_is_old_and_how_far_to_trust_it(detector):
+    values, static = ward(1, 24, missing=0.0, seed=2)
+    values[-10:, 0, 2] = np.nan
+    frame = frames(values[-1], static)
+    frame.age_ns[0, Sign.TEMP_C] = 10 * HOUR_NS
+    _, state = run(detector, values, static)
+    (why,) = detector.explain(frame, state, state)
+    temperature = next(c for c in why.contributions if c.what == "temperature")
+    assert temperature.age_s == 36_000
+    assert ", 10 h old, " in temperature.words
+    assert why.trust.endswith("old or missing: temperature")
+    assert "of 100 hours with such a score about" in why.trust
+    values[:, 0, 2] = np.nan
+    frame = frames(values[-1], static)
+    _, state = run(detector, values, static)
+    (why,) = detector.explain(frame, state, state)
+    temperature = next(c for c in why.contributions if c.what == "temperature")
+    assert (temperature.value, temperature.age_s) == (None, None)
+    assert temperature.words == "temperature: not measured within a day"
 
 
 def test_what_serves_imports_no_torch():
     code = "import sys, models.sepsis, models.runtime; sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
-
-
-def golden_scores(name):
-    model = SepsisModel(SHIPPED / name)
-    values, static = ward(6, 30, seed=11)
-    stays = np.full((180, len(model.settings.inputs)), np.nan, np.float32)
-    stays[:, :7] = values.transpose(1, 0, 2).reshape(-1, 7)
-    return score_stays(model, stays, np.full(6, 30), static).score
-
-
-def test_golden_scores_of_the_shipped_artifact():
-    """Made by `PYTHONPATH=. python tests/contract/test_sepsis_detector.py`; anew only with a new version."""
-    kept = json.loads(GOLDEN.read_text())
-    for name, golden in kept.items():
-        assert SepsisModel(SHIPPED / name).artifact.manifest.version == golden["version"]
-        # Another processor may round the last bits of a matrix product otherwise.
-        np.testing.assert_allclose(golden_scores(name), golden["scores"], atol=1e-5)
-
-
-if __name__ == "__main__":
-    made = {
-        folder.name: {
-            "version": SepsisModel(folder).artifact.manifest.version,
-            "scores": [round(float(s), 7) for s in golden_scores(folder.name)],
-        }
-        for folder in sorted(SHIPPED.glob("sepsis-*"))
-    }
-    GOLDEN.parent.mkdir(exist_ok=True)
-    GOLDEN.write_text(json.dumps(made) + "\n")
 
 
 def test_an_alarm_can_ask_why_and_gets_what_counted_and_how_old_it_is(detector):

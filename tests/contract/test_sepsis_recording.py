@@ -13,11 +13,11 @@ from vitals.features import VITALS
 SIGNS = ["hr", "spo2", "temp_c", "sbp", "map", "dbp", "resp"]
 
 
-def recording(hours=(20, 5, 33), seed=0, step_s=3600.0, missing=0.4):
+def recording(hours=(20, 5, 33), seed=0, step_s=3600.0, missing=0.4, spread=0.1):
     rng = np.random.default_rng(seed)
     n = sum(hours)
     typical = np.array([m.typical for m in VITALS])
-    values = typical * rng.normal(1, 0.1, (n, 7))
+    values = typical * rng.normal(1, spread, (n, 7))
     values[rng.random(values.shape) < missing] = np.nan
     who = np.repeat([f"p{i}" for i in range(len(hours))], hours)
     t = np.concatenate([np.arange(k) * step_s for k in hours])
@@ -84,13 +84,37 @@ def test_time_ns_is_as_good_as_t_s():
 
 
 def test_a_finer_recording_becomes_hours_by_the_median():
-    fine = recording((180,), step_s=60.0, missing=0.2)
+    fine = recording((180,), step_s=60.0, missing=0.2, spread=0.01)
     got = score_recording(fine)
     assert got.column("t_s").to_pylist() == [0, 3600, 7200]
     values = np.stack([fine.column(n).to_numpy() for n in SIGNS], axis=1).reshape(3, 60, 7)
     hours = dict(zip(SIGNS, np.nanmedian(values, axis=1).T, strict=True))
     hourly = pa.table({"patient": ["p0"] * 3, "t_s": [0.0, 3600, 7200], **hours, "age": [50.0] * 3, "sex": [0.0] * 3})
     np.testing.assert_allclose(got.column("score").to_numpy(), scores(hourly), atol=1e-6)
+
+
+def test_an_artefact_is_taken_out_before_the_hour_is_made_and_before_it_is_scored():
+    fine = recording((120,), step_s=60.0, missing=0.0, spread=0.01)
+    flushed = fine
+    for name, value in {"sbp": 274.0, "map": 268.0, "dbp": 262.0}.items():
+        changed, gone = (fine.column(name).to_numpy().copy() for _ in range(2))
+        changed[20:58], gone[20:58] = value, np.nan
+        at = fine.column_names.index(name)
+        flushed = flushed.set_column(at, name, pa.array(changed))
+        fine = fine.set_column(at, name, pa.array(gone))
+    np.testing.assert_array_equal(scores(flushed), scores(fine))
+    hourly = recording((6,), missing=0.0)
+    wrong = {"sbp": 40.0, "map": 55.0, "dbp": 70.0}
+    for name, value in wrong.items():
+        changed = hourly.column(name).to_numpy().copy()
+        changed[4] = value
+        hourly = hourly.set_column(hourly.column_names.index(name), name, pa.array(changed))
+    blank = hourly
+    for name in wrong:
+        gone = hourly.column(name).to_numpy().copy()
+        gone[4] = np.nan
+        blank = blank.set_column(hourly.column_names.index(name), name, pa.array(gone))
+    np.testing.assert_array_equal(scores(hourly), scores(blank))
 
 
 def test_a_gap_of_weeks_does_not_cost_weeks():

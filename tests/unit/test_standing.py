@@ -104,14 +104,14 @@ def test_what_came_late_never_replaces_what_is_newer():
     assert made.picture(ROWS, ns(120)).value[0, Sign.HR] == 70
 
 
-def test_an_hour_is_the_mean_of_its_measured_minutes_and_the_next_begins_empty():
+def test_an_hour_is_the_median_of_its_measured_minutes_and_the_next_begins_empty():
     made = standing()
-    for minute, value in ((0, 60), (1, 80), (30, 100)):
-        take(made, closed(("hr", value, minute * 60)))
+    for minute, hr, sbp in ((0, 60, 110), (1, 80, 120), (30, 220, 130), (31, None, 90)):
+        take(made, closed(("hr", hr, minute * 60), ("sbp", sbp, minute * 60)))
     take(made, closed(("temp_c", 37.0, 3500)))
     hour = made.hour(ROWS, ns(3600))
-    assert hour.value[0, [Sign.HR, Sign.TEMP_C]].tolist() == [80, 37.0]
-    assert np.flatnonzero(hour.measured[0]).tolist() == [Sign.HR, Sign.TEMP_C]
+    assert hour.value[0, [Sign.HR, Sign.SBP, Sign.TEMP_C]].tolist() == [80, 115, 37.0]
+    assert set(np.flatnonzero(hour.measured[0])) == {Sign.HR, Sign.SBP, Sign.TEMP_C}
     made.begin_hour()
     after = made.hour(ROWS, ns(7200))
     assert np.isnan(after.value[0, Sign.HR])
