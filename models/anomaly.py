@@ -1,43 +1,31 @@
 """The anomaly detector: behind the ward's protocol, for recordings, and in words.
 
 The parts: `vitals.artefacts` (artefacts), `models.anomaly_evidence` (what a minute says against the hours before),
-`models.anomaly_model` (the network and the score), `models.anomaly_recording` (whole recordings).
+`models.anomaly_model` (the network and the score), `models.anomaly_recording` (whole recordings),
+`models.anomaly_words` (explanation).
 
 Research software, not a medical device.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from models.anomaly_model import SHIPPED, AnomalyHead, AnomalyModel
 from models.anomaly_recording import score_recording
+from models.anomaly_words import explain, words
 from models.runtime import broken
 from vitals.detector import FrameInput, Scored, State
-from vitals.signs import SIGNS, Sign
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from vitals.events import Why
     from vitals.reading import IntArray
 
-__all__ = ["SHIPPED", "AnomalyDetector", "AnomalyHead", "AnomalyModel", "score_recording", "words"]
-
-WORDS: Final[dict[str, str]] = {
-    "spike": "jumped and stayed for two of the last three readings",
-    "shift": "sits at a new level",
-    "stuck": "repeats the same value: the sensor may be stuck",
-    "flat": "varies far less than usual for this patient",
-    "drift": "several signs have been moving towards illness for hours",
-}
-"""What each part means, as a nurse reads it."""
-
-
-def words(part: str, sign: int) -> str:
-    """What a score says, in a sentence: ``heart rate sits at a new level``."""
-    return WORDS[part] if sign < 0 else f"{SIGNS[Sign(sign)].label} {WORDS[part]}"
+__all__ = ["SHIPPED", "AnomalyDetector", "AnomalyHead", "AnomalyModel", "explain", "score_recording", "words"]
 
 
 class AnomalyDetector:
@@ -69,3 +57,8 @@ class AnomalyDetector:
         ok = row.assessable
         failed = broken(row.score, after["hidden"])
         return Scored(np.where(ok, row.score, np.nan), np.where(ok, row.part, -1), np.where(ok, row.sign, -1), failed)
+
+    def explain(self, frames: FrameInput, before: State, after: State) -> list[Why]:
+        """Why each patient's newest score is what it is; see `vitals.detector.Explains`."""
+        single = {name: array.astype(np.float32, copy=False) for name, array in before.items()}
+        return explain(self.model, frames, single, after)

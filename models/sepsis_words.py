@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from models.printed import EFFECT, NEITHER, PRINTED, direction_of
 from models.sepsis_model import VITAL_GROUPS, SepsisModel
 from models.sepsis_recording import score_stays
 from vitals.events import Clearing, Contribution, Why
@@ -28,13 +29,9 @@ RECENT_H = 6
 """What would clear an alert is tried over these last hours: no single hour says much by itself."""
 QUARTERS: Final = (0.25, 0.5, 0.75, 1.0)
 """Shares of the way to the typical value that are tried."""
-NEITHER: Final = 0.05
-"""Contributions below are told as neither raising nor lowering."""
 _LABS: Final = "laboratory"
 _SHORT = {"rate": "heart rate", "spo2": "oxygen saturation", "temp_c": "temperature", "sbp": "systolic pressure",
           "map": "mean pressure", "dbp": "diastolic pressure", "resp": "respiration"}  # fmt: skip
-_EFFECT: Final = {"raises": "raises", "lowers": "lowers", "neither": "hardly moves"}
-_PRINTED = {"/min": "/min", "%": "%", "Cel": "°C", "mm[Hg]": "mmHg"}
 
 
 def explain(model: SepsisModel, state: State, static: Floats, age_s: NDArray[np.int64]) -> list[Why]:
@@ -143,7 +140,7 @@ def _contributions(
     found = []
     for i, (what, columns) in enumerate(groups_of(model).items()):
         weight = float(logit[0] - logit[i + 1])
-        direction = "neither" if abs(weight) < NEITHER else "raises" if weight > 0 else "lowers"
+        direction = direction_of(weight)
         row, (_, value) = model.settings.inputs[columns[0]], _newest(day[:, columns[0]])
         number = what != _LABS and not np.isnan(value)
         found.append(
@@ -182,13 +179,13 @@ def _clears(
         value = f"{goal[0]:.1f}" if row.name == "temp_c" else f"{goal[0]:.0f}"
         # Blood pressure is said as it is written on the chart.
         said = f"{value}/{goal[-1]:.0f}" if len(columns) > 1 else value
-        text = f"{begin} {what} had been {said} {_PRINTED[row.unit]} for {RECENT_H} h"
+        text = f"{begin} {what} had been {said} {PRINTED[row.unit]} for {RECENT_H} h"
         out.append(Clearing(what=what, value=float(value), unit=row.unit, words=text))
     return tuple(out)
 
 
 def _words(model: SepsisModel, day: Floats, what: str, columns: list[int], age_s: int, direction: str) -> str:
-    effect = f"{_EFFECT[direction]} the score"
+    effect = f"{EFFECT[direction]} the score"
     old = "" if age_s < 3600 else f", {age_s / 3600:.0f} h old"
     if what == _LABS:
         return f"laboratory values{old and f', the newest{old[1:]}'}, {effect}"
@@ -197,7 +194,7 @@ def _words(model: SepsisModel, day: Floats, what: str, columns: list[int], age_s
     if at < 0:
         return f"{what}: not measured within a day"
     digits = 1 if row.name == "temp_c" else 0
-    text = f"{_SHORT[row.name]} {value:.{digits}f} {_PRINTED[row.unit]}"
+    text = f"{_SHORT[row.name]} {value:.{digits}f} {PRINTED[row.unit]}"
     before, earlier = _newest(day[: max(at - RECENT_H + 1, 0), columns[0]])
     if before >= 0 and round(value - earlier, digits):
         change = value - earlier

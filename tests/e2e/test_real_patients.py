@@ -41,7 +41,7 @@ def kinds(data_dir: Path) -> dict[str, Recording]:
     """Hours of 200 stays by the hour, 10 by the minute and 24 wrist bands by the second."""
     hourly = shortest(open_recording(data_dir / "physionet2019" / "dev.parquet", labs=False), 200, 10)
     minutes = shortest(open_recording(data_dir / "mimic2_challenge2009" / "dev.parquet"), 10, 5)
-    bands = open_recording(data_dir / "wearable_exam_stress" / "dev.parquet").select(None, 0, 2 * HOUR_NS)
+    bands = open_recording(data_dir / "wearable_exam_stress" / "dev.parquet").select(None, 0, HOUR_NS // 3)
     assert (len(hourly.patients), len(minutes.patients), len(bands.patients)) == (200, 10, 24)
     return {"hourly": hourly, "minutes": minutes, "bands": bands}
 
