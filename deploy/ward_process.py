@@ -19,7 +19,7 @@ from typing import Any, Literal, Self
 from dashboards.console import Console, ConsoleSettings
 from deploy.alarm_watch import AlarmWatch
 from deploy.clock import WardClock
-from deploy.detectors import make_ward
+from deploy.detectors import wards_with
 from deploy.embedded import EmbeddedSettings, EmbeddedStack
 from deploy.page import Page, PageError
 from deploy.paging import PagerPart, PagingSettings
@@ -55,6 +55,7 @@ class WardProcessSettings:
         paging: What the pager is made of, given Kafka and the page's address ("" without one); None runs without it.
         ticks_per_s: Most ticks a second of the wall.
         mqtt_port: Of the MQTT listener; 0 takes a free one.
+        shadow: Folders of artifacts that run in shadow: scored and stored, never alarmed.
         fetch_max_wait_ms: Of every Kafka consumer; the embedded cluster sleeps all of it on an empty fetch.
     """
 
@@ -67,6 +68,7 @@ class WardProcessSettings:
     ticks_per_s: float = 20.0
     mqtt_port: int = 0
     store: Callable[[], Store] | None = None
+    shadow: tuple[Path, ...] = ()
 
 
 class WardFailedError(RuntimeError):
@@ -139,7 +141,7 @@ class WardProcess:
         # In a replay time stands still until all is judged: no model can be late, and the events are a ward's alone.
         deadline_s = math.inf if settings.ticks == "marks" else MODEL_DEADLINE_S
         stream = StreamSettings(kafka=kafka, partitions=partitions, model_deadline_s=deadline_s)
-        self.monitoring = Monitoring(stream, self.clock, ward=make_ward, fatal=self.fail)
+        self.monitoring = Monitoring(stream, self.clock, ward=wards_with(settings.shadow), fatal=self.fail)
         self.storing = Storing(StoringSettings(stream), self.clock, self.store, fatal=self.fail)
         self._exit.push_async_callback(self.storing.stop)
         self._exit.push_async_callback(self.monitoring.stop)

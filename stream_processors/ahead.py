@@ -20,6 +20,7 @@ from vitals.asking import Answer, Batch
 from vitals.ward import Ward
 
 State: TypeAlias = Literal["late", "failed", "over"]
+Who: TypeAlias = tuple[str, str]  # name and version: one in shadow must not hold up the one that serves
 
 _HANG_S: Final = 60.0
 _LOOK_EVERY_S: Final = 0.1
@@ -49,6 +50,10 @@ class _Job:
     error: BaseException | None = None
     started_s: float | None = None
     took_s: float = 0.0
+
+
+def _who(job: _Job) -> Who:
+    return job.batch.detector.name, job.batch.detector.version
 
 
 class _Worker:
@@ -86,11 +91,11 @@ class Ahead:
         """
         self._deadline_s = deadline_s
         self._clock = clock
-        self._workers: dict[str, _Worker] = {}
+        self._workers: dict[Who, _Worker] = {}
         self._waiting: list[_Job] = []
         self._ready: dict[int, _Job] = {}  # by id of the batch, which the job keeps alive
         self._begun: dict[int, tuple[int, int]] = {}  # partition -> the frame that was begun
-        self._out: dict[tuple[int, str], State] = {}
+        self._out: dict[tuple[int, Who], State] = {}
 
     def forget(self) -> None:
         """Partitions come and go: what runs, runs for nobody."""
@@ -117,9 +122,9 @@ class Ahead:
             job = _Job(batch, partition, trial)
             if not trial:
                 self._ready[id(batch)] = job
-            if not (trial and self._busy(batch.detector.name)):
+            if not (trial and self._busy(_who(job))):
                 self._waiting.append(job)
-                self._worker(batch.detector.name).jobs.put(job)
+                self._worker(_who(job)).jobs.put(job)
 
     async def keep(self, say: Callable[[Word], Awaitable[None]]) -> None:
         """Look who is late, for as long as the part runs, and say it."""
@@ -139,7 +144,7 @@ class Ahead:
                 continue
             if not job.done.is_set() and job.trial:
                 still.append(job)
-            key = (job.partition, job.batch.detector.name)
+            key = (job.partition, _who(job))
             # A ward that was restored may have been told by the process before: nothing is known of it here.
             known = self._out.get(key, "" if job.trial else "over")
             if word.state != known and not (job.trial and word.state != "over"):
@@ -149,8 +154,8 @@ class Ahead:
         return found
 
     def out(self) -> dict[str, State]:
-        """Detectors that are withdrawn in at least one partition, for the health of the part."""
-        return {name: state for (_, name), state in self._out.items() if state != "over"}
+        """Detectors that are withdrawn in at least one partition, by name and version, for the health of the part."""
+        return {" ".join(who): state for (_, who), state in self._out.items() if state != "over"}
 
     def _judge(self, job: _Job) -> Word | None:
         state: State
@@ -174,18 +179,18 @@ class Ahead:
 
     def _overdue(self, job: _Job) -> bool:
         """It has taken too long, or waits behind one that has. Waiting its turn behind others is no lateness."""
-        running = self._worker(job.batch.detector.name).running
+        running = self._worker(_who(job)).running
         began = None if running is None else running.started_s
         return began is not None and self._clock() - began > self._deadline_s
 
-    def _busy(self, name: str) -> bool:
-        worker = self._workers.get(name)
+    def _busy(self, who: Who) -> bool:
+        worker = self._workers.get(who)
         return worker is not None and (worker.running is not None or not worker.jobs.empty())
 
-    def _worker(self, name: str) -> _Worker:
-        if name not in self._workers:
-            self._workers[name] = _Worker(name, self._clock)
-        return self._workers[name]
+    def _worker(self, who: Who) -> _Worker:
+        if who not in self._workers:
+            self._workers[who] = _Worker(" ".join(who), self._clock)
+        return self._workers[who]
 
     def _solve(self, batch: Batch) -> Answer:
         """The answer of a batch: computed ahead, or now.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -37,6 +38,7 @@ TEST_PASSWORD_FILE: Final = "TELEWARD_TEST_PASSWORD_FILE"  # noqa: S105 - a name
 CLOCK: Final = "TELEWARD_CLOCK"
 CONSOLE_SECRET_FILE: Final = "TELEWARD_CONSOLE_SECRET_FILE"  # noqa: S105 - a name
 PULSE: Final = "TELEWARD_PULSE"
+SHADOW: Final = "TELEWARD_SHADOW"
 
 _KAFKA_DEFAULT: Final = "127.0.0.1:9092"
 
@@ -135,6 +137,10 @@ class Environment:
             session_s=self.number(SESSION_S, 3.0),
             other_snapshot="replay" if self.choice(OTHER_SNAPSHOT, ("refuse", "replay")) == "replay" else "refuse",
         )
+
+    def shadow(self) -> tuple[Path, ...]:
+        """Artifacts that run in shadow."""
+        return tuple(Path(folder) for folder in self.text(SHADOW).split(os.pathsep) if folder)
 
     def storing(self) -> StoringSettings:
         """Of the storing app."""

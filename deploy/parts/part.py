@@ -79,10 +79,11 @@ class Running:
         self._watch(bridge.wait())
 
     async def _monitoring(self) -> None:
-        from deploy.detectors import make_ward
+        from deploy.detectors import wards_with
         from stream_processors.monitoring import Monitoring
 
         environment = self.environment
+        make_ward = wards_with(environment.shadow())
         part = Monitoring(environment.stream("monitoring"), environment.clock(), ward=make_ward)
         self._exit.push_async_callback(part.stop)
         self.how = part.how
