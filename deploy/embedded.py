@@ -63,7 +63,7 @@ class EmbeddedSettings:
     max_in_flight: int = 100
     segment_bytes: int = 1 << 20
     segments: int = 64
-    start_timeout_s: float = 10.0
+    start_timeout_s: float = 60.0
 
 
 class EmbeddedMqtt:

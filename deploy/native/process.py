@@ -37,7 +37,7 @@ class Server(ABC):
     name: str = "server"
 
     def __init__(
-        self, folder: Path, port: int = 0, *, start_timeout_s: float = 30.0, stop_timeout_s: float = 15.0
+        self, folder: Path, port: int = 0, *, start_timeout_s: float = 90.0, stop_timeout_s: float = 15.0
     ) -> None:
         """Nothing is written or started before `start`.
 

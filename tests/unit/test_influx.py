@@ -254,11 +254,11 @@ class Answers:
 
 
 def test_a_point_of_which_not_all_fields_are_there_yet_is_not_there_yet():
-    columns = {"time": (1, 2, 3), "value": (80.0, 81.0, None), "quality": (0, None, 0), "received_ns": (5, 6, 7)}
+    columns = {"time": (1, 2, 3), "value": (80.0, 81.0, 82.0), "quality": (0, None, 0), "received_ns": (5, 6, None)}
     rows = Rows({"patient": "p", "sign": "hr", "device": "d"}, columns)
     series = InfluxReads(Answers([rows])).series("p", [Sign.HR], 0, 10)[Sign.HR]
     assert (series.time_ns.tolist(), series.value.tolist(), series.devices) == ([1], [80.0], ("d",))
-    half = Rows(rows.tags, {"time": (3,), "value": (None,), "quality": (0,)})
+    half = Rows(rows.tags, {"time": (3,), "value": (82.0,), "quality": (None,)})
     assert InfluxReads(Answers([half])).last().patient == []
 
 

@@ -79,7 +79,7 @@ class InfluxReads:
         )
         # Of devices that measured at the same instant the first by name: an order that does not change.
         newest: dict[tuple[str, int], tuple[int, str, Any, Any]] = {}
-        for rows in (rows.whole("value", "quality") for rows in found):
+        for rows in (rows.whole("quality") for rows in found):
             if not len(rows):
                 continue
             key = rows.tags["patient"], SIGN_NAMES.index(rows.tags["sign"])
@@ -247,7 +247,7 @@ def _last(rows: list[tuple[str, int, int, str, Any, Any]]) -> Last:
 
 
 def _series(found: list[Rows]) -> Series:
-    found = [rows.whole("value", "quality", "received_ns") for rows in found]
+    found = [rows.whole("quality", "received_ns") for rows in found]  # a reading may have no value
     found = sorted((rows for rows in found if len(rows)), key=lambda rows: rows.tags["device"])
     columns = {
         name: [value for rows in found for value in rows.columns[name]]
