@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self
 
 import uvicorn
@@ -41,7 +42,6 @@ class Page:
             clock: Ward time.
             settings: Of the page.
         """
-        self._kafka, self._partitions, self._settings = kafka, partitions, settings
         self._sender = CommandSender(kafka, partitions)
         self.console = Console(settings, StoreHistory(store), self._sender, clock, say=self._sender.say)
         self._feed = ConsoleFeed(kafka, self.console)
@@ -68,43 +68,56 @@ class Page:
         await self._feed.wait()
 
     async def _start(self) -> None:
-        settings = self._settings
         self._exit.push_async_callback(self._sender.stop)
         await self._sender.start()
         keeping = asyncio.create_task(self._sender.keep_audit(self.console.outbox), name="audit of the page")
         self._exit.push_async_callback(_ended, keeping)
         self._exit.push_async_callback(self._feed.stop)
         await self._feed.start()
-        _check_tls(settings)
-        server = _Server(
-            uvicorn.Config(
-                self.console.app,
-                host=settings.host,
-                port=settings.port,
-                log_level="warning",
-                access_log=False,
-                timeout_graceful_shutdown=1,
-                ssl_certfile=settings.tls_certificate,
-                ssl_keyfile=settings.tls_key,
-            )
+        self.address = await self._exit.enter_async_context(serving(self.console))
+
+
+@asynccontextmanager
+async def serving(console: Console) -> AsyncIterator[str]:
+    """Serve a console while this is open; its address.
+
+    Raises:
+        PageError: If it cannot be served there, or not with that certificate.
+    """
+    settings = console.settings
+    check_tls(settings)
+    server = _Server(
+        uvicorn.Config(
+            console.app,
+            host=settings.host,
+            port=settings.port,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=1,
+            ssl_certfile=settings.tls_certificate,
+            ssl_keyfile=settings.tls_key,
         )
-        serving = asyncio.create_task(server.serve())
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.01)
-        if serving.done():
-            raise PageError(f"the page could not be served on {settings.host}:{settings.port}; is it taken?")
-        port = server.servers[0].sockets[0].getsockname()[1]
-        self.address = f"{'https' if settings.tls else 'http'}://{settings.host}:{port}/"
-        self._exit.push_async_callback(self._stop, server, serving)
-
-    async def _stop(self, server: Any, serving: asyncio.Task[None]) -> None:
-        self.console.stop()
+    )
+    running = asyncio.create_task(server.serve())
+    while not server.started and not running.done():  # uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    if running.done():
+        raise PageError(f"the page could not be served on {settings.host}:{settings.port}; is it taken?")
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"{'https' if settings.tls else 'http'}://{settings.host}:{port}/"
+    finally:
+        console.stop()
         server.should_exit = True
-        await serving
+        await running
 
 
-def _check_tls(settings: ConsoleSettings) -> None:
-    """Before anything listens: uvicorn would only say that it ended."""
+def check_tls(settings: ConsoleSettings) -> None:
+    """Whether certificate and key, where they are given, fit: uvicorn would only say that it ended.
+
+    Raises:
+        PageError: If they do not.
+    """
     if settings.tls_certificate is None or settings.tls_key is None:
         return
     try:

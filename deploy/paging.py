@@ -279,6 +279,7 @@ def shown(message: Outgoing) -> Shown:
         body=message.words.body,
         at_ns=message.at_ns,
         tokens=dict(message.tokens),
+        alarms=message.alarms,
     )
 
 

@@ -79,6 +79,7 @@ class Shown(msgspec.Struct, frozen=True, tag_field="type", tag="shown", kw_only=
         body: Of the message, without how to answer.
         at_ns: When it was sent.
         tokens: action -> token of a link: what the person may answer right there.
+        alarms: The alarms that it is about: once nobody is wanted for them any more, it asks nothing.
     """
 
     message_id: str
@@ -89,6 +90,7 @@ class Shown(msgspec.Struct, frozen=True, tag_field="type", tag="shown", kw_only=
     body: str
     at_ns: int
     tokens: dict[str, str] = {}
+    alarms: tuple[str, ...] = ()
 
 
 class Confirm(msgspec.Struct, frozen=True, tag_field="type", tag="confirm", kw_only=True):

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Final
 
+from dashboards.console import words
 from dashboards.console.alarms import about
 from dashboards.console.history import History, HistoryUnavailable
 from dashboards.console.state import ConsoleState
@@ -41,21 +42,31 @@ class AuditBook:
         return True
 
     def search(
-        self, words: str = "", *, person: str = "", what: str = "", before_ns: int | None = None, most: int = MOST
+        self,
+        wanted: str = "",
+        *,
+        person: str = "",
+        what: str = "",
+        before_ns: int | None = None,
+        most: int = MOST,
+        tests: bool = True,
     ) -> list[Entry]:
         """Entries that hold all the words (in any field, in any case), newest first.
 
         Args:
-            words: Parted by blanks; "" finds all.
+            wanted: Words, parted by blanks; "" finds all.
             person: Of exactly this person; "" of everybody.
             what: Of exactly this kind; "" of every.
             before_ns: Only older ones: the next page of an answer.
             most: How many at most.
+            tests: With what the test patient did, which is most of all on a quiet ward.
         """
-        needles = words.lower().split()
+        needles = wanted.lower().split()
         found = []
         for entry in sorted(self._entries.values(), key=lambda e: (-e.at_ns, e.entry_id)):
             if (person and entry.person != person) or (what and entry.what != what):
+                continue
+            if not tests and _of_test(entry):
                 continue
             if before_ns is not None and entry.at_ns >= before_ns:
                 continue
@@ -83,7 +94,7 @@ def shown(entry: Entry) -> Json:
         "what": entry.what,
         "person": entry.person,
         "message": entry.message,
-        "alarms": list(entry.alarms),
+        "alarms": [{"id": alarm, "words": _alarm_words(alarm)} for alarm in entry.alarms],
         "text": entry.text,
     }
 
@@ -97,6 +108,18 @@ def story(events: Sequence[AlarmEvent], entries: Sequence[Entry]) -> list[Json]:
 
 def _event(event: AlarmEvent) -> dict[str, Any]:
     return step(event, []) | {"version": event.rule_version, "level": event.level, "rule": event.rule}
+
+
+def _of_test(entry: Entry) -> bool:
+    mine = f"{topics.SYNTHETIC}:"
+    return entry.person == topics.SYNTHETIC or any(alarm.startswith(mine) for alarm in entry.alarms)
+
+
+def _alarm_words(alarm_id: str) -> str:
+    """``c-04: SpO₂ low``; an id that is none as it came."""
+    patient, _, rest = alarm_id.partition(":")
+    rule = rest.partition(":")[0].partition("@")[0]
+    return f"{patient}: {words.rule_title(rule)}" if rule else alarm_id
 
 
 def _text(entry: Entry) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from vitals.hops import HOPS, Histogram, HistogramError, Hop, Stamp, differences
@@ -129,18 +130,40 @@ class HopTimes:
             if histogram.count:
                 self._parts[hop, part] = histogram
 
-    def of(self, event_id: str) -> list[dict[str, Any]]:
-        """The hops of one event in the order of its way, wall time in milliseconds."""
+    def of(self, event_id: str, people: Mapping[str, int] = MappingProxyType({})) -> list[dict[str, Any]]:
+        """The hops of one event in the order of its way, for a waterfall; wall time in milliseconds.
+
+        Args:
+            event_id: Of the event.
+            people: What became of it at people, by `vitals.hops.Stamp`: the pager tells it, not the event.
+
+        Returns:
+            A row for each hop that is known: how long (`ms`), from when after the first stamp (`start`), and whether
+            it `crosses_clocks`: then it holds the error of the device's clock and may be negative.
+        """
         way = self._ways.get(event_id)
         if way is None:
             return []
-        told = {hop.value: ns for hop, ns in differences(way.stamps).items()}
-        told |= {own.name: way.stamps[own.end] - way.stamps[own.start] for own in OWN if _known(own, way.stamps)}
+        stamps = {**way.stamps, **people}
+        spans = {hop.value: (stamps[HOPS[hop].start], ns) for hop, ns in differences(stamps).items()}
+        spans |= {
+            own.name: (stamps[own.start], stamps[own.end] - stamps[own.start]) for own in OWN if _known(own, stamps)
+        }
+        first = min((start for start, _ in spans.values()), default=0)
         return [
-            {"hop": name, "ms": round(told[name] / self._speed / 1e6, 3), "contains": contains}
-            for name, contains, _ in _rows()
-            if name in told
+            {
+                "hop": name,
+                "ms": self._wall_ms(spans[name][1]),
+                "start": self._wall_ms(spans[name][0] - first),
+                "contains": contains,
+                "crosses_clocks": crosses,
+            }
+            for name, contains, crosses in _rows()
+            if name in spans
         ]
+
+    def _wall_ms(self, ns: int) -> float:
+        return round(ns / self._speed / 1e6, 3)
 
     def table(self) -> list[dict[str, Any]]:
         """Alarm events as this console followed them: a row for each hop that has samples, in wall time."""

@@ -6,7 +6,7 @@ A store that does not answer takes nothing from the page but the past: the note 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from dashboards.console.alarms import AlarmView, about, fold, worst_first
 from dashboards.console.history import History, HistoryUnavailable
@@ -16,6 +16,7 @@ from dashboards.console.trends import TRACKS, line, news2_runs, remembered, span
 from dashboards.console.views import Json, full, limits, ms
 from vitals.envelope import Envelope
 from vitals.events import AlarmEvent
+from vitals.hops import Stamp
 from vitals.signs import HOUR_NS, MEASURE_OF, Sign
 
 _STORE_S = 5.0
@@ -51,14 +52,23 @@ async def trends(view: PatientView, history: History, from_ns: int, to_ns: int) 
     }
 
 
-async def alarms(view: PatientView, history: History, hop_times: HopTimes, now_ns: int) -> Json:
+async def alarms(
+    view: PatientView, history: History, hop_times: HopTimes, now_ns: int, people: Callable[[str], Mapping[str, int]]
+) -> Json:
     """All alarms of a patient: open ones first and worst first, then the newest closed.
 
     Each with its story; and when each stood, for the bars above the trends.
+
+    Args:
+        view: The patient.
+        history: For what this console has not seen itself.
+        hop_times: How long each hop of an event took.
+        now_ns: Ward time.
+        people: When an alarm, by its id, was queued for people, sent and answered.
     """
     events, note = await _events(view, history)
     folded = _folded(events)
-    hops = {event.event_id: hop_times.of(event.event_id) for event in events}
+    hops = {event.event_id: hop_times.of(event.event_id, _at_people(event, events, people)) for event in events}
     still = worst_first(alarm for alarm in folded if not alarm.closed)
     over = sorted((a for a in folded if a.closed), key=lambda a: -a.newest.at_ns)
     stood = spans(folded, now_ns - _LONGEST_NS)
@@ -77,6 +87,21 @@ async def _events(view: PatientView, history: History) -> tuple[list[AlarmEvent]
         note = f"The store does not answer ({error or 'too slow'}): older alarms and events are not shown."
     by_id = {event.event_id: event for event in (*past, *own)}
     return sorted(by_id.values(), key=_place), note
+
+
+def _at_people(
+    event: AlarmEvent, events: list[AlarmEvent], people: Callable[[str], Mapping[str, int]]
+) -> dict[str, int]:
+    """What the first event of an alarm came to at people; later events were told together with others."""
+    if event.n != 1 or event.event == "command_refused":
+        return {}
+    told = {name: at_ns for name, at_ns in people(event.alarm_id).items() if at_ns >= event.at_ns}
+    answered = told.get(Stamp.ANSWERED)
+    taken = (e for e in events if e.alarm_id == event.alarm_id and e.event == "acknowledged")
+    first = next((e.at_ns for e in taken), None)
+    if answered is not None and first is not None and first >= answered:
+        told[Stamp.ACKNOWLEDGED] = first
+    return told
 
 
 def _place(event: AlarmEvent) -> tuple[str, float, bool, int]:

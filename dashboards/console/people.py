@@ -17,6 +17,7 @@ import msgspec
 from dashboards.console.accounts import Role
 from vitals.answers import Ask, Confirm, Shown, TestMe, Told
 from vitals.duty import Board
+from vitals.hops import Stamp
 from vitals.log import Command
 
 Json: TypeAlias = dict[str, Any]
@@ -24,6 +25,7 @@ Said: TypeAlias = Ask | Confirm | TestMe | Command
 Say: TypeAlias = Callable[[Said], Awaitable[None]]
 
 _NOTICES_KEPT: Final = 30  # of each person
+_HOPS: Final = {"queued": Stamp.QUEUED, "sent": Stamp.SENT, "answered": Stamp.ANSWERED}
 _WORDS: Final = {
     "forged": "This link is not one of ours.",
     "old": "This link has run out. Answer on the console.",
@@ -117,6 +119,15 @@ class People:
         mine = tuple(m for m in board.messages if everybody or m.person == person)
         told: Json = in_ms(msgspec.to_builtins(msgspec.structs.replace(board, messages=mine)))
         return told | {"told": True, "quiet_s": round(now_s - self.heard_s, 1)}
+
+    def stamps(self, alarm_id: str) -> dict[str, int]:
+        """When an alarm was queued for people, first sent and first answered, as far as the board tells."""
+        mine = [m for m in self.board.messages if alarm_id in m.alarms] if self.board else []
+        told: dict[str, int] = {}
+        for receipt in (r for m in mine for r in m.receipts if r.what in _HOPS):
+            stamp = _HOPS[receipt.what]
+            told[stamp] = min(receipt.at_ns, told.get(stamp, receipt.at_ns))
+        return told
 
     def holders(self) -> list[Json]:
         """Who has the pager, for the bar of every page."""

@@ -75,7 +75,7 @@ async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  # registered for no other
     route = request.scope.get("route")
     if error.status_code == 403 and route is not None and (request.method, route.path) in PAGES:
-        return FileResponse(_STATIC / "refused.html", 403)
+        return web.page("refused", 403)
     return web.answer({"detail": error.detail}, error.status_code, (error.headers or {}).items())
 
 
@@ -88,16 +88,20 @@ async def _unwritten(_request: Request, _error: Exception) -> Response:
 
 def _pages(app: FastAPI) -> None:
     async def shell() -> Response:
-        return FileResponse(_STATIC / "index.html")
+        return web.page("index")
 
     for path in sorted(path for _, path in PAGES - {("GET", "/my")}):
-        app.get(path)(shell)
+        app.get(path, openapi_extra=web.named_in(path))(shell)
 
-    async def file(request: Request) -> Response:
-        return FileResponse(_STATIC / _FILES[request.scope["route"].path])
+    async def page(request: Request) -> Response:
+        return web.page(_NAMED[request.scope["route"].path])
 
-    for path in _FILES:
-        app.get(path)(file)
+    for path in _NAMED:
+        app.get(path, openapi_extra=web.named_in(path))(page)
+
+    @app.get("/manifest.webmanifest")
+    async def manifest() -> Response:
+        return FileResponse(_STATIC / "manifest.webmanifest")
 
     @app.get("/sw.js")
     async def worker() -> Response:
@@ -111,10 +115,4 @@ def _pages(app: FastAPI) -> None:
         return web.answer({"ok": not stopped}, 503 if stopped else 200)
 
 
-_FILES: Final = {
-    "/offline": "offline.html",
-    "/manifest.webmanifest": "manifest.webmanifest",
-    "/a/{token}": "answer.html",
-    "/my": "my.html",
-    "/my/enter": "my.html",
-}
+_NAMED: Final = {"/offline": "offline", "/a/{token}": "answer", "/my": "my", "/my/enter": "my"}

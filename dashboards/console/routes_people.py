@@ -135,9 +135,11 @@ def _looking_back(app: FastAPI, console: Console) -> None:
         return web.answer(told)
 
     @app.get("/api/audit")
-    async def audit(q: str = "", person: str = "", what: str = "", before: int | None = None) -> Response:
+    async def audit(
+        q: str = "", person: str = "", what: str = "", before: int | None = None, tests: bool = False
+    ) -> Response:
         before_ns = None if before is None else min(max(before, 0), 1 << 43) * 1_000_000
-        found = console.audit.search(q, person=person, what=what, before_ns=before_ns)
+        found = console.audit.search(q, person=person, what=what, before_ns=before_ns, tests=tests)
         told = {"entries": [audit_book.shown(entry) for entry in found], "kinds": console.audit.kinds()}
         return web.answer(told | {"more": len(found) == audit_book.MOST, "head": console.health.audit_head})
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import FileResponse, RedirectResponse
+from fastapi.responses import RedirectResponse
 
 from dashboards.console import web
 from dashboards.console.access import may
@@ -16,8 +15,6 @@ from dashboards.console.accounts import Role
 
 if TYPE_CHECKING:
     from dashboards.console.app import Console
-
-_SIGN_IN: Final = Path(__file__).parent / "static" / "sign-in.html"
 
 
 class _SignIn(msgspec.Struct, forbid_unknown_fields=True):
@@ -34,7 +31,7 @@ def add(app: FastAPI, console: Console) -> None:
     async def sign_in_page(request: Request) -> Response:
         if request.state.session:
             return RedirectResponse(home(request.state.session.role), 303)
-        return FileResponse(_SIGN_IN)
+        return web.page("sign-in")
 
     @app.get("/api/session")
     async def session(request: Request) -> Response:

@@ -65,7 +65,8 @@ def _looking(app: FastAPI, console: Console) -> None:
         view = console.state.patients.get(patient)
         if view is None:
             return web.answer({"detail": _NOBODY}, 404)
-        return web.answer(await patient_page.alarms(view, console.history, console.hop_times, console.clock.now_ns()))
+        now_ns, people = console.clock.now_ns(), console.people.stamps
+        return web.answer(await patient_page.alarms(view, console.history, console.hop_times, now_ns, people))
 
     @app.get("/api/alarms")
     async def all_alarms() -> Response:

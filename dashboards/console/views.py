@@ -274,9 +274,19 @@ def _score(score: ScoreEvidence) -> Json:
         "low": round(score.low, 3),
         "high": round(score.high, 3),
         "missing": words.measures_in_words(score.missing),
-        "parts": [{"label": words.measures_in_words((name,))[0], "points": round(points, 3)} for name, points in parts],
+        "parts": [_part(name, points) for name, points in parts],
         "version": score.version,
         "why": _why(score.why) if score.why else None,
+    }
+
+
+def _part(name: str, points: float) -> Json:
+    measure = words.measure_of(name)
+    label = name if measure is None else measure.label
+    return {
+        "label": label,
+        "measure": words.SLUGS[measure] if measure is not None else None,
+        "points": round(points, 3),
     }
 
 

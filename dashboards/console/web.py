@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -12,6 +13,7 @@ from fastapi import HTTPException, Request, Response
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dashboards.console import pages
 from dashboards.console.auth import Session
 
 T = TypeVar("T")
@@ -98,6 +100,13 @@ def takes(kind: type) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": plain}}}}
 
 
+def named_in(path: str) -> dict[str, Any]:
+    """The parameters that a path names, for the description of a route that leaves reading them to the page."""
+    names = re.findall(r"{(\w+)}", path)
+    where = {"in": "path", "required": True, "schema": {"type": "string"}}
+    return {"parameters": [{"name": name, **where} for name in names]} if names else {}
+
+
 def _plain(schema: Any, named: dict[str, Any]) -> Any:
     """A schema that refers to nothing."""
     if isinstance(schema, list):
@@ -119,12 +128,17 @@ def session(request: Request) -> Session:
 def worker(static: Path) -> bytes:
     """The service worker, with the names of the shell's files and a version that changes with any of them."""
     files = sorted(p for p in static.rglob("*") if p.is_file() and p.suffix in {".js", ".css", ".svg", ".png"})
-    digest = hashlib.sha256(b"".join(p.read_bytes() for p in files)).hexdigest()[:16]
+    digest = hashlib.sha256(b"".join(p.read_bytes() for p in files) + pages.HTML["offline"]).hexdigest()[:16]
     names = [f"/static/{p.relative_to(static).as_posix()}" for p in files if p.name != "sw.js"]
     made = (static / "sw.js").read_text("utf-8")
     return (
         made.replace('"{version}"', f'"{digest}"').replace('["{files}"]', msgspec.json.encode(names).decode()).encode()
     )
+
+
+def page(name: str, status: int = 200) -> Response:
+    """A page of `dashboards.console.pages`."""
+    return Response(pages.HTML[name], status, media_type="text/html")
 
 
 def answer(content: Any, status: int = 200, headers: Iterable[tuple[str, str]] = ()) -> Response:

@@ -111,16 +111,17 @@ def score_name(name: str) -> str:
 
 def measures_in_words(names: tuple[str, ...]) -> list[str]:
     """Measures as an event names them (slug, column or label) in words; unknown ones as they came."""
-    return [_measure_label(name) for name in names]
+    return [name if (measure := measure_of(name)) is None else measure.label for name in names]
 
 
-def _measure_label(name: str) -> str:
+def measure_of(name: str) -> Measure | None:
+    """A measure by any name that an event may give it: slug, column, name or label; None where it is none of ours."""
     lower = name.lower()
     if lower in BY_SLUG:
-        return BY_SLUG[lower].label
+        return BY_SLUG[lower]
     if lower in BY_COLUMN:
-        return MEASURE_OF[BY_COLUMN[lower]].label
-    return next((measure.label for measure in Measure if measure.name.lower() == lower), name)
+        return MEASURE_OF[BY_COLUMN[lower]]
+    return next((measure for measure in Measure if lower in {measure.name.lower(), measure.label.lower()}), None)
 
 
 def rule_title(rule_id: str, level: int = 1) -> str:

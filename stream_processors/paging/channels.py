@@ -47,6 +47,7 @@ class Outgoing:
         repeat: True where an earlier try may have arrived.
         at_ns: When it was decided.
         tokens: action -> token of a link, for channels that have their own way to answer.
+        alarms: Ids of the alarms that it is about.
     """
 
     message_id: str
@@ -57,6 +58,7 @@ class Outgoing:
     repeat: bool = False
     at_ns: int = 0
     tokens: Mapping[str, str] = field(default_factory=dict)
+    alarms: tuple[str, ...] = ()
 
 
 class Channels(Protocol):

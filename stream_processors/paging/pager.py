@@ -334,6 +334,7 @@ class Pager:
             queued.in_doubt,
             at_ns=send.at_ns,
             tokens=tokens,
+            alarms=tuple(alarm.alarm_id for alarm in send.alarms),
         )
 
     # Looking around.

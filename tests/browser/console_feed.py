@@ -128,6 +128,7 @@ class FakeWard:
         self.book = Book()
         self.commands: list[Command] = []
         self.deaf = False  # takes commands and never answers
+        self.heard: Callable[[Sequence[AlarmEvent]], None] | None = None  # whoever else reads the alarm topic
         self.offset = 0
         self.console = Console(settings, self.history, self.send, clock)
 
@@ -185,6 +186,8 @@ class FakeWard:
             self.offset += 1
             self.history.events.setdefault(event.patient, []).append(event)
             self.console.on_alarm(event, stamps, (0, self.offset))
+        if self.heard is not None and events:
+            self.heard(events)
 
 
 def frames_of(bodies: Sequence[Body], end_ns: int) -> Frames:
@@ -308,7 +311,7 @@ class Served:
         self._failed: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="console", daemon=True)
         self._thread.start()
-        if not self._ready.wait(30):
+        if not self._ready.wait(180):
             raise TimeoutError("the console did not start")
         if self._failed:
             raise self._failed
@@ -324,7 +327,7 @@ class Served:
         async def run() -> T:
             return function(*args, **kwargs)
 
-        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(20)
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(90)
 
     def stall(self) -> Callable[[], None]:
         """Stop the server's loop dead, connections open; what is returned lets it go on."""
@@ -339,7 +342,7 @@ class Served:
         else:
             self.server.force_exit = True
         self.server.should_exit = True
-        self._thread.join(20)
+        self._thread.join(90)
 
     def _run(self) -> None:
         try:

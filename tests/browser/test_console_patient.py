@@ -34,7 +34,7 @@ def test_the_alarm_says_why_and_what_happened(page):
     page.enter(path="/patient/p-07")
     card = page.find(".card", "NEWS2 7 or more")
     points = {
-        tr.text.split(" – ")[0]: tr.text.rsplit("+", 1)[-1]
+        tr.text.rsplit(" +", 1)[0].strip(): tr.text.rsplit("+", 1)[-1]
         for tr in card.find_elements(By.CSS_SELECTOR, ".why-table tbody tr")
     }
     assert points["respiration"] == "2"

@@ -174,7 +174,7 @@ def test_an_alarm_in_full_has_its_story_and_its_reasons():
             "device": "watch",
         }
     ]
-    assert told["why"]["score"]["parts"] == [{"label": "heart rate", "points": 3}]
+    assert told["why"]["score"]["parts"] == [{"label": "heart rate", "measure": "rate", "points": 3}]
     assert told["may"]["shelve"]
     assert told["may"]["direction"] == "below"
 

@@ -1,12 +1,15 @@
 // All alarms of the ward: who waits for an answer, who has one, what asks for an observation, what was closed lately.
 
 import { arrange, h, setText } from "./dom.js";
+import { count } from "./format.js";
+import { badge } from "./icons.js";
 import { get } from "./net.js";
 import { told } from "./store.js";
 import { AlarmCard } from "./story.js";
 import { wardNow } from "./time.js";
 
 const SOON_MS = 400;
+const MANY = 4; // alarms of low priority of one rule that stand as one line
 const GROUPS = [
   { id: "waiting", title: "Waiting for an answer", none: "Nothing waits for an answer." },
   { id: "held", title: "Somebody has it" },
@@ -25,6 +28,7 @@ function groupOf({ closed, task, attended }) {
 export class AlarmsPage {
   constructor() {
     this.cards = new Map();
+    this.folds = new Map();
     this.wanted = { priority: "", kind: "", words: "" };
     this.note = h("p", { class: "note warn", hidden: true });
     this.sections = new Map(GROUPS.map((group) => [group.id, this.section(group)]));
@@ -113,11 +117,36 @@ export class AlarmsPage {
       (!priority || alarm.priority === priority) && (!kind || alarm.kind === kind) && (!words || textOf(alarm).includes(words)));
     for (const [id, { element, list, number, empty }] of this.sections) {
       const members = shown.filter((alarm) => groupOf(alarm) === id);
-      arrange(list, members.map((alarm) => this.cards.get(alarm.id).element));
+      arrange(list, id === "waiting" || id === "tasks" ? this.folded(id, members) : members.map((alarm) => this.cards.get(alarm.id).element));
       setText(number, String(members.length));
       empty.hidden = members.length > 0;
       element.hidden = members.length === 0 && id !== "waiting";
     }
+  }
+
+  /** Many of one rule that can wait are one line: a flood of equipment must not bury what comes after it. */
+  folded(group, members) {
+    const byRule = new Map();
+    for (const alarm of members) {
+      const key = alarm.priority === "low" ? `${group} ${alarm.title}` : alarm.id;
+      byRule.set(key, [...(byRule.get(key) ?? []), alarm]);
+    }
+    return [...byRule].flatMap(([key, alarms]) => {
+      const cards = alarms.map(({ id }) => this.cards.get(id).element);
+      return alarms.length < MANY ? cards : [this.fold(key, alarms, cards)];
+    });
+  }
+
+  fold(key, alarms, cards) {
+    if (!this.folds.has(key)) {
+      const words = h("span", {});
+      const list = h("div", { class: "cards" });
+      this.folds.set(key, { words, list, element: h("details", { class: "fold" }, h("summary", {}, badge("low"), words), list) });
+    }
+    const { words, list, element } = this.folds.get(key);
+    words.replaceChildren(h("b", {}, alarms[0].title), ` · ${count(new Set(alarms.map(({ patient }) => patient)).size, "patient")}`);
+    arrange(list, cards);
+    return element;
   }
 
   tick() {

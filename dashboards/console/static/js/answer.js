@@ -59,7 +59,7 @@ function ask(told) {
   body.replaceChildren(
     h("p", { class: "answer-title" }, h("b", {}, told.title)),
     h("p", { class: "note" }, `Sent to ${told.person} at ${clock(told.at)}.`),
-    h("div", { class: "answer-lines", tabindex: "0", role: "group", "aria-label": "What the page says" }, ...told.lines.map((line) => (line.trim() ? h("p", { class: /^\s/.test(line) ? "inner" : null }, line.trim()) : ""))),
+    h("div", { class: "answer-lines", tabindex: "0", role: "group", "aria-label": "What the page says" }, ...told.lines.filter((line) => !line.startsWith("Message ")).map((line) => (line.trim() ? h("p", { class: /^\s/.test(line) ? "inner" : null }, line.trim()) : ""))),
     reason ? h("label", { class: "field" }, "Why", reason) : "",
     h("p", { class: "note" }, MEANS[told.action] ?? ""),
     status,

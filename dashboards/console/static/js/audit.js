@@ -13,6 +13,7 @@ export class AuditPage {
     this.note = h("p", { class: "note warn", hidden: true });
     this.words = h("input", { type: "search", value: asked.get("q") ?? "", "aria-label": "Words to find", placeholder: "Words, a person, an alarm …", oninput: () => this.soon() });
     this.kind = h("select", { "aria-label": "Kind of fact", onchange: () => this.load() }, h("option", { value: "" }, "Everything"));
+    this.tests = h("input", { type: "checkbox", onchange: () => this.load() });
     this.list = h("ol", { class: "facts-list" });
     this.more = h("button", { type: "button", hidden: true, onclick: () => this.load(true) }, "Older ones");
     this.head = h("p", { class: "note chain" });
@@ -22,7 +23,7 @@ export class AuditPage {
       { class: "page audit-page" },
       h("h1", { tabindex: "-1" }, "Audit"),
       this.head,
-      h("form", { class: "filter", role: "search", onsubmit: (event) => { event.preventDefault(); this.load(); } }, this.words, this.kind),
+      h("form", { class: "filter", role: "search", onsubmit: (event) => { event.preventDefault(); this.load(); } }, this.words, this.kind, h("label", { class: "choice" }, this.tests, h("span", {}, "The test patient too"))),
       this.note,
       this.story,
       h("section", { class: "block wide", "aria-label": "Facts" }, this.list, this.more),
@@ -45,7 +46,7 @@ export class AuditPage {
   }
 
   async load(older = false) {
-    const asked = new URLSearchParams({ q: this.words.value.trim(), what: this.kind.value });
+    const asked = new URLSearchParams({ q: this.words.value.trim(), what: this.kind.value, tests: String(this.tests.checked) });
     if (older && this.oldest) asked.set("before", this.oldest);
     let told;
     try {
@@ -71,15 +72,15 @@ export class AuditPage {
     return h(
       "li",
       { class: "fact" },
-      h("time", { title: clock(when) }, at(when, now ?? when)),
+      h("time", {}, dayAndClock(when, now ?? when)),
       h("span", { class: "tag" }, what),
       h("b", {}, person || "–"),
-      h("span", { class: "fact-text" }, text, ...alarms.map((alarm) => h("button", { type: "button", class: "link", onclick: () => this.tell(alarm) }, alarm))),
+      h("span", { class: "fact-text" }, text, ...alarms.map((alarm) => h("button", { type: "button", class: "link", title: alarm.id, onclick: () => this.tell(alarm.id, alarm.words) }, alarm.words))),
       h("span", { class: "note" }, part),
     );
   }
 
-  async tell(alarm) {
+  async tell(alarm, words = alarm) {
     this.story.hidden = false;
     this.story.replaceChildren(h("p", { class: "loading" }, "Looking …"));
     let told;
@@ -90,14 +91,21 @@ export class AuditPage {
       return;
     }
     const close = h("button", { type: "button", class: "quiet", onclick: () => { this.story.hidden = true; } }, "Close");
-    const heading = h("h2", { tabindex: "-1" }, `Story of ${alarm}`);
+    const heading = h("h2", { tabindex: "-1" }, `Story of ${words}`);
     this.story.replaceChildren(
       h("div", { class: "week-head" }, heading, h("span", { class: "week-move" }, close)),
+      h("p", { class: "note chain" }, `Its name, for “teleward audit”: ${alarm}`),
       told.note ? h("p", { class: "note warn" }, told.note) : "",
       h("ol", { class: "steps story-steps" }, ...told.story.map((step) => stepOf(step))),
     );
     heading.focus();
   }
+}
+
+/** "08:33:12", with the day where it is another one: an audit is read to the second. */
+function dayAndClock(when, now) {
+  const short = at(when, now);
+  return short.includes(" ") ? `${short.split(" ").slice(0, 2).join(" ")} ${clock(when)}` : clock(when);
 }
 
 function stepOf(step) {

@@ -44,7 +44,7 @@ export class BurdenPage {
     if (days !== this.days) return;
     this.note.hidden = !told.note;
     setText(this.note, told.note);
-    this.body.replaceChildren(figures(told), budget(told), table("By rule", "Rule", told.rules, true), worst(told), ...(told.people ? [table("By who answered first", "Person", told.people, false)] : []));
+    this.body.replaceChildren(figures(told), budget(told), worst(told), table("By rule", "Rule", told.rules, true), ...(told.people ? [table("By who answered first", "Person", told.people, false)] : []));
   }
 }
 

@@ -10,7 +10,8 @@ const NAMES = {
   gather: "measured → published", radio: "published → received", ingest: "received → appended", log: "appended → fetched",
   judge: "fetched → scored", emit: "scored → emitted", store: "emitted → stored", show: "emitted → shown",
   carry: "received → fetched", "show:all": "scored → shown", "show:read": "scored → arrived here", "show:push": "arrived → pushed", "show:draw": "pushed → shown",
-  to_alarm: "measured → emitted", to_shown: "measured → shown",
+  notice: "scored → queued for people", send: "queued → sent", answer: "sent → answered", confirm: "answered → acknowledged",
+  to_alarm: "measured → emitted", to_shown: "measured → shown", to_answered: "measured → answered", to_scored: "measured → scored", to_stored: "measured → stored",
 };
 
 /** A hop as its two stamps. */

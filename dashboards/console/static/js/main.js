@@ -61,17 +61,18 @@ function frame() {
     node.append(h("span", { class: "vh" }, ` alarms of ${WORDS[priority].toLowerCase()} priority that nobody attends to`));
     return node;
   });
-  nodes.summary.replaceChildren(h("span", { class: "counts" }, ...badges), h("span", {}, words.join(" · ")), pager());
+  nodes.summary.replaceChildren(h("span", { class: "counts" }, ...badges), h("span", {}, words.join(" · ")), onCall());
   nodes.volatile.hidden = nodes["volatile-why"].hidden = !ward.volatile;
   const urgent = counts.high + counts.medium;
   const title = `${page.title()} – Teleward`;
   document.title = isLive() ? (urgent ? `(${urgent}) ${title}` : title) : `NOT LIVE – ${title}`;
 }
 
-/** Who is called now. */
-function pager() {
+/** Who is called now; that nobody is, is never left unsaid. */
+function onCall() {
+  if (!ward.pager) return h("span", { class: "pager-none" }, "No pager: nobody is called");
   const first = ward.duty.holders[0];
-  if (!first) return null;
+  if (!first) return h("a", { class: "pager-now pager-none", href: "/shift", "data-link": true }, "On call: not told");
   const names = first.people.map((name) => (name === ward.me.name ? "you" : name)).join(", ") || "nobody";
   return h("a", { class: "pager-now", href: "/shift", "data-link": true }, `On call: ${names}`);
 }

@@ -73,6 +73,14 @@ function show({ watching, state, help, todo, team, values, tracks, from, to, now
   );
 }
 
+/** The least and the greatest of a line, no finer than anybody measures; of a pressure's two lines each by its name. */
+function extremes(track, { label, segments }, several) {
+  const points = segments.flat();
+  const said = (value) => (track === "temp" ? value.toFixed(1) : String(Math.round(value)));
+  const name = several ? `${label.startsWith("diastolic") ? "lower" : "upper"} value ` : "";
+  return `${name}${said(Math.min(...points.map((p) => p[2])))} to ${said(Math.max(...points.map((p) => p[3])))}`;
+}
+
 function lines({ track, lines: drawn }, from, to) {
   const [width, height, left] = [320, 74, 30];
   const every = drawn.flatMap(({ segments }) => segments.flat());
@@ -84,7 +92,7 @@ function lines({ track, lines: drawn }, from, to) {
     svg("path", { class: "trace-range", "data-line": i, d: `M${segment.map((p) => `${x(p[0])} ${y(p[3])}`).join("L")}L${[...segment].reverse().map((p) => `${x(p[0])} ${y(p[2])}`).join("L")}Z` }),
     svg("path", { class: "trace", "data-line": i, d: `M${segment.map((p) => `${x(p[0])} ${y(p[1])}`).join("L")}l0 0` }),
   ]));
-  const newest = every.length ? `lowest ${Math.min(...every.map((p) => p[2]))}, highest ${Math.max(...every.map((p) => p[3]))} ${drawn[0].unit}` : "nothing measured";
+  const newest = every.length ? `${drawn.map((line) => extremes(track, line, drawn.length > 1)).join("; ")} ${drawn[0].unit}` : "nothing measured";
   const ticks = [0, 0.5, 1].map((part) => svg("text", { class: "tick", x: left + (width - left) * part, y: height - 1, "text-anchor": part === 0 ? "start" : part === 1 ? "end" : "middle" }, at(from + (to - from) * part, to)));
   const frame = svg("svg", { class: "my-chart", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${TITLES[track]}: ${newest}` }, svg("rect", { class: "plot", x: left, y: 4, width: width - left, height: height - 18 }), svg("text", { class: "tick", x: left - 4, y: 12, "text-anchor": "end" }, String(Math.round(high))), svg("text", { class: "tick", x: left - 4, y: height - 14, "text-anchor": "end" }, String(Math.round(low))), ...paths, ...ticks);
   return h("figure", {}, h("figcaption", {}, h("b", {}, TITLES[track]), ` ${newest}`), frame);

@@ -3,7 +3,8 @@
 import { arrange, h, setText } from "./dom.js";
 import { at, clock } from "./format.js";
 import { labelOf, SHOWN, shortOf } from "./measures.js";
-import { get, post } from "./net.js";
+import { get } from "./net.js";
+import { passBox } from "./passes.js";
 import { Cell, newsOf } from "./row.js";
 import { told, ward, who } from "./store.js";
 import { AlarmCard } from "./story.js";
@@ -50,7 +51,6 @@ export class PatientPage {
       h("nav", { class: "back", "aria-label": "Back" }, h("a", { href: "/", "data-link": true }, "← Ward")),
       h("header", { class: "patient-head" }, h("div", { class: "patient-who" }, h("div", { class: "who-line" }, this.heading, this.pseudonym), this.facts), this.news),
       this.warning,
-      this.passes(),
       h("section", { "aria-label": "Newest values" }, now),
       h(
         "div",
@@ -58,23 +58,8 @@ export class PatientPage {
         h("section", { class: "column-alarms", "aria-labelledby": "alarms-title" }, h("h2", { id: "alarms-title" }, "Alarms"), this.alarmsNote, this.none, this.open, this.closedBox),
         this.trends.element,
       ),
+      passBox(this.id),
     );
-  }
-
-  /** A link for the patient or carer, where somebody may make one. */
-  passes() {
-    if (!ward.me.may_pass) return null;
-    const said = h("p", { class: "note", role: "status" });
-    const make = h("button", { type: "button", class: "quiet", onclick: async () => {
-      try {
-        const { path, for_s: seconds } = await post("/api/passes", { patient: this.id });
-        const link = h("input", { class: "pass-link", readonly: true, value: location.origin + path, "aria-label": "Link for the patient or carer", onclick: (event) => event.target.select() });
-        said.replaceChildren(`Works once, within ${Math.round(seconds / 3600)} hours, and shows this patient's own page only. Hand it to nobody else.`, link);
-      } catch (error) {
-        setText(said, error.message);
-      }
-    } }, "Make a link for the patient or carer");
-    return h("details", { class: "pass-box" }, h("summary", {}, "Page for the patient or carer"), make, said);
   }
 
   title() {

@@ -2,7 +2,7 @@
 
 import { h, setText } from "./dom.js";
 import { boardNote, hour, loadDuty, receiptOf, span } from "./duty.js";
-import { lasting } from "./format.js";
+import { count, lasting } from "./format.js";
 import { badge } from "./icons.js";
 import { post } from "./net.js";
 import { toast } from "./say.js";
@@ -84,9 +84,9 @@ export class ShiftPage {
     const proven = self.proven === null ? "You have never confirmed a test page." : `Last test page confirmed ${span(self.proven, self.proven, duty.zone).split(" to ")[0]}.`;
     return h(
       "section",
-      { class: "block", "aria-label": "Whether you are reached" },
+      { class: "block tall", "aria-label": "Whether you are reached" },
       h("h2", {}, "Can you be reached?"),
-      h("p", { class: "state-line", data: { ok: String(working > 0 && self.proven !== null) } }, working > 0 ? `${working} of ${self.channels} ways to you work. ` : "No way to you works! ", proven),
+      h("p", { class: "state-line", data: { ok: String(working > 0 && self.proven !== null) } }, working > 0 ? `${working} of ${self.channels} ways to reach you ${working === 1 ? "works" : "work"}. ` : "No way to reach you works! ", proven),
       ...open.map((test) => h("div", { class: "ask" }, h("p", {}, `A test page was sent ${hour(test.sent, duty.zone)}. Did it reach you?`), this.button("Yes, it reached me", "/api/duty/confirm", { message_id: test.message_id }, "Confirmed: you are reached."))),
       this.button("Send me a test page", "/api/duty/test", {}, "A test page is on its way. Answer it where it reaches you.", open.length === 0 && !self.proven ? "primary" : null),
     );
@@ -140,16 +140,26 @@ function duties({ duties: all, zone }, me) {
 }
 
 function messages({ messages: all, zone }, me) {
-  const mine = all.filter(({ person }) => person === me);
+  const mine = grouped(all.filter(({ person }) => person === me));
   return h(
     "section",
     { class: "block wide", "aria-label": "My pages" },
     h("h2", {}, "My pages, and what became of them"),
-    mine.length ? h("ol", { class: "messages" }, ...mine.map((message) => messageOf(message, zone))) : h("p", { class: "note" }, "Nothing was sent to you lately."),
+    mine.length ? h("ol", { class: "messages" }, ...mine.map(([newest, ...earlier]) => messageOf(newest, earlier, zone))) : h("p", { class: "note" }, "Nothing was sent to you lately."),
   );
 }
 
-function messageOf({ kind, priority, title, at, because, receipts, alarms }, zone) {
+/** What says the same of the same again stands together, the newest first: a page that repeats is one thing to do. */
+function grouped(messages) {
+  const held = new Map();
+  for (const one of messages) {
+    const key = one.kind === "page" ? one.alarms[0]?.split(":")[0] ?? one.title : one.message_id;
+    held.set(key, [...(held.get(key) ?? []), one]);
+  }
+  return [...held.values()].map((group) => group.sort((a, b) => b.at - a.at)).sort(([a], [b]) => b.at - a.at);
+}
+
+function messageOf({ kind, priority, title, at, because, receipts, alarms }, earlier, zone) {
   const patient = alarms[0]?.split(":")[0];
   const link = patient && patient !== "teleward" ? h("a", { href: `/patient/${encodeURIComponent(patient)}?alarm=${encodeURIComponent(alarms[0])}`, "data-link": true }, title) : title;
   return h(
@@ -158,5 +168,6 @@ function messageOf({ kind, priority, title, at, because, receipts, alarms }, zon
     h("div", { class: "message-head" }, kind === "page" ? badge(priority) : h("span", { class: "tag" }, KINDS[kind] ?? kind), h("b", {}, link), h("time", { class: "note" }, hour(at, zone))),
     because ? h("p", { class: "note" }, `Because: ${because}`) : null,
     h("ol", { class: "receipts" }, ...receipts.map((receipt) => receiptOf(receipt, zone))),
+    earlier.length ? h("details", { class: "again" }, h("summary", {}, `Told ${count(earlier.length, "time")} before, since ${hour(earlier.at(-1).at, zone)}`), ...earlier.map((one) => h("div", {}, h("time", { class: "note" }, hour(one.at, zone)), " ", one.title, h("ol", { class: "receipts" }, ...one.receipts.map((receipt) => receiptOf(receipt, zone)))))) : null,
   );
 }

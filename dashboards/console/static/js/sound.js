@@ -62,12 +62,12 @@ function show() {
   const state = !wanted ? "off" : context?.state === "running" ? "on" : "blocked";
   button.dataset.state = state;
   button.setAttribute("aria-pressed", String(state === "on"));
-  button.textContent = { off: "Sound is off", on: "Sound is on", blocked: "Sound waits: tap" }[state];
+  button.querySelector(".sound-words").textContent = { off: "Sound is off", on: "Sound is on", blocked: "Sound waits: tap" }[state];
   button.title = { off: "Alarms of high priority make no sound here. Press to let them.", on: "Alarms of high priority that nobody attends to sound here. Press to silence this page.", blocked: "The browser lets no sound out until you tap." }[state];
 }
 
 /** Whether something of high priority waits. */
-function waits() {
+export function waits() {
   const rows = [...ward.patients.values()].flatMap((row) => row.alarms);
   return [...rows, ...ward.own].some((alarm) => alarm.priority === "high" && !alarm.attended && !alarm.task);
 }

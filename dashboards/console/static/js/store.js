@@ -10,6 +10,7 @@ export const ward = {
   problems: [],
   own: [],
   duty: { at: null, holders: [] },
+  pager: false,
   notices: [],
   me: { name: "", role: "", may_command: false },
 };
@@ -29,6 +30,7 @@ export function onPicture(picture) {
   ward.volatile = picture.volatile;
   ward.page = picture.page;
   ward.own = picture.own ?? [];
+  ward.pager = picture.pager === true;
   ward.duty = picture.duty ?? { at: null, holders: [] };
   tell("picture", null);
 }

@@ -19,6 +19,11 @@ const ACTIONS = [
   ["resolve", "Resolve …"],
 ];
 
+// Machines take milliseconds and people minutes: each part has a scale of its own.
+const PEOPLE = new Set(["answer", "confirm"]);
+const isSum = (name) => name.startsWith("to_");
+const PARTS = [(name) => !isSum(name) && !PEOPLE.has(name), (name) => PEOPLE.has(name)];
+
 export class AlarmCard {
   /** `where` is the link to the patient, where the card does not stand on the patient's own page. */
   constructor(patient, alarm, unfolded, where = null) {
@@ -33,7 +38,8 @@ export class AlarmCard {
     this.storyTitle = h("summary", {}, "Story");
     this.story = h("details", { open: unfolded }, this.storyTitle, this.steps);
     this.hops = h("ol", { class: "hop-bars" });
-    this.hopBox = h("details", {}, h("summary", {}, "How long each hop took"), this.hops);
+    this.hopNote = h("p", { class: "note" }, "† from the device's clock to ours: holds the error of the device's clock.");
+    this.hopBox = h("details", {}, h("summary", {}, "How long each hop took"), this.hops, this.hopNote);
     this.element = h(
       "article",
       { class: "card", data: { alarm: alarm.id }, tabindex: "-1" },
@@ -87,15 +93,31 @@ export class AlarmCard {
 
   showHops(hops) {
     this.hopBox.hidden = hops.length === 0;
-    const whole = hops.filter(({ hop: name }) => !name.startsWith("to_"));
-    const longest = Math.max(...whole.map(({ ms }) => ms), 1);
-    this.hops.replaceChildren(...hops.map(({ hop: name, ms, contains }) => {
-      const bar = h("span", { class: "bar-fill" });
-      bar.style.width = `${Math.min(100, Math.max(0.5, (100 * Math.max(0, ms)) / longest))}%`;
-      const sum = name.startsWith("to_");
-      return h("li", { class: sum ? "sum" : null, title: contains }, h("span", { class: "hop-name" }, hopName(name)), h("span", { class: "hop-bar" }, sum ? null : bar), h("span", { class: "hop-ms" }, hop(ms)));
-    }));
+    const parts = PARTS.map((names) => hops.filter(({ hop: name }) => names(name))).filter((rows) => rows.length);
+    this.hops.replaceChildren(...parts.flatMap(waterfall), ...hops.filter(({ hop: name }) => isSum(name)).map(sumOf));
+    this.hopNote.hidden = !hops.some(({ crosses_clocks: crosses }) => crosses);
   }
+}
+
+/** Hops of one part as they followed each other: a bar begins where its hop began. */
+function waterfall(rows) {
+  const from = Math.min(...rows.map(({ start }) => start));
+  const span = Math.max(1e-6, ...rows.map(({ start, ms }) => start + Math.max(0, ms) - from));
+  return rows.map((row) => {
+    const bar = h("span", { class: "bar-fill" });
+    const left = Math.min(99.5, (100 * (row.start - from)) / span);
+    bar.style.marginLeft = `${left}%`;
+    bar.style.width = `${Math.min(100 - left, Math.max(0.5, (100 * Math.max(0, row.ms)) / span))}%`;
+    return hopOf(row, bar);
+  });
+}
+
+function sumOf(row) {
+  return hopOf(row, null);
+}
+
+function hopOf({ hop: name, ms, contains, crosses_clocks: crosses }, bar) {
+  return h("li", { class: bar ? null : "sum", title: contains }, h("span", { class: "hop-name" }, `${hopName(name)}${crosses ? " †" : ""}`), h("span", { class: "hop-bar", "aria-hidden": "true" }, bar), h("span", { class: "hop-ms" }, hop(ms)));
 }
 
 /** By when somebody has to look, while nobody does. */
@@ -106,7 +128,8 @@ function owed({ attended, due }, now) {
 
 function why(alarm, now) {
   const { why: step } = alarm;
-  const nodes = [h("p", { class: "card-cause" }, step.cause)];
+  // A learned score's own sentence says what its cause says, and more.
+  const nodes = step.score?.why ? [] : [h("p", { class: "card-cause" }, step.cause)];
   // A task's cause is its meaning; said twice it would only be longer.
   if (alarm.means && !alarm.means.startsWith(step.cause)) nodes.push(h("p", { class: "note" }, alarm.means));
   if (alarm.unobserved) nodes.push(h("p", { class: "card-unobserved" }, `Cannot be observed since ${at(alarm.unobserved, now)}. It stays open: silence is no recovery.`));

@@ -29,11 +29,11 @@ function reading({ label, text, limit, at: time, age, device }) {
 /** A published score: its parts as a small table, each with the value it rests on, and what is missing. */
 function table({ name, low, high, parts, missing }, evidence) {
   const total = low === high ? String(low) : `${low} to ${high}`;
-  const valueOf = (label) => evidence.find((piece) => piece.label.startsWith(label) || label.startsWith(piece.label));
-  const rows = parts.filter(({ points }) => points > 0).map(({ label, points }) => {
-    const piece = valueOf(label);
+  const rows = parts.filter(({ points }) => points > 0).map(({ label, measure, points }) => {
+    // An alarm about one sign rests on that sign's reading alone; the others' points stand without a value.
+    const piece = evidence.find((one) => one.measure !== null && one.measure === measure);
     const old = piece && piece.age >= 120e3 ? ` (${lasting(piece.age)} old)` : "";
-    return h("tr", {}, h("th", { scope: "row" }, label), h("td", {}, piece ? `${piece.text}${old}` : "–"), h("td", { class: "points-cell" }, h("span", { class: "points-mark", data: { points: Math.round(points) } }, `+${points}`)));
+    return h("tr", {}, h("th", { scope: "row" }, label), h("td", {}, piece ? `${piece.text}${old}` : ""), h("td", { class: "points-cell" }, h("span", { class: "points-mark", data: { points: Math.round(points) } }, `+${points}`)));
   });
   const head = h("tr", {}, h("th", { scope: "col" }, "Sign"), h("th", { scope: "col" }, "Value"), h("th", { scope: "col" }, "Points"));
   return h(
@@ -67,8 +67,8 @@ function learned({ name, low, version, missing, why }) {
     "div",
     { class: "score learned" },
     h("p", {}, h("b", {}, why.summary)),
-    h("h4", {}, "What drives it"),
-    h("ol", { class: "why-list" }, ...bars),
+    bars.length ? h("h4", {}, "What drives it") : null,
+    bars.length ? h("ol", { class: "why-list" }, ...bars) : null,
     missing.length ? h("p", { class: "why-missing" }, `Missing or too old: ${missing.join(", ")}.`) : null,
     why.published.length ? h("p", {}, "Published scores at that time: ", h("b", {}, why.published.map(({ name: other, low: least, high: most_ }) => `${other} ${least === most_ ? least : `${least} to ${most_}`}`).join(", ")), ".") : null,
     h("h4", {}, "What would clear it"),
