@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
@@ -18,6 +17,7 @@ from deploy.kafka_topics import ensure, plan
 from deploy.native.process import free_port
 from deploy.native.servers import NativeSettings, NativeStack
 from deploy.parts import environment as env
+from deploy.parts.on_servers import store_address, ward_parts, ward_variables
 from deploy.parts.process import PartProcess
 from deploy.ward_process import say
 from transport.kafka import KafkaSettings, TopicReader, make_producer
@@ -74,7 +74,6 @@ class BenchStack:
         await self.servers.start()
         await ensure(self.servers.bootstrap, plan(partitions=self.partitions))
         self.servers.password(values.PLAYER_USER, MqttRole.PLAYER)
-        self.servers.password(values.BRIDGE_USER, MqttRole.BRIDGE)
         self.variables = self._variables()
         settings = influx_settings(self.variables[env.STORE])
         if settings is not None:
@@ -84,41 +83,21 @@ class BenchStack:
 
     async def start_ward(self) -> None:
         """Start the parts of the ward."""
-        self._part("bridge", "bridge")
-        for i in range(self.workers):
-            self._part(f"monitoring-{i}", "monitoring", **{env.INSTANCE: f"monitoring-{i}"})
-        self._part("storing", "storing", **{env.INSTANCE: "storing-0"})
+        for part in ward_parts(self.folder, self.variables, self.workers, *(("console",) if self.console else ())):
+            self.parts[part.name] = part
+            self._exit.push_async_callback(part.stop)
         if self.console:
-            self._part("console", "console")
             self.page = f"http://127.0.0.1:{self.variables['TELEWARD_CONSOLE_PORT']}"
         await asyncio.gather(*(part.start() for part in self.parts.values()))
 
-    def _part(self, name: str, which: str, **more: str) -> None:
-        part = PartProcess(name, ("run", which), self.folder, {**os.environ, **self.variables, **more})
-        self.parts[name] = part
-        self._exit.push_async_callback(part.stop)
-
     def _variables(self) -> dict[str, str]:
-        mqtt = self.servers.mqtt
         accounts = self.folder / "console-accounts.json"
         write_accounts(accounts, [Account(USER, Role.VIEWER, hash_password(PASSWORD))])
-        return {
-            env.KAFKA: self.servers.bootstrap,
-            env.PARTITIONS: str(self.partitions),
-            env.BRIDGE: values.BRIDGE_USER,
-            env.MQTT_HOST: "127.0.0.1",
-            env.MQTT_PORT: str(self.servers.mqtt_port),
-            env.MQTT_USER: values.BRIDGE_USER,
-            env.MQTT_PASSWORD_FILE: str(mqtt.accounts.own_file(values.BRIDGE_USER)),
-            env.STORE: self._store(),
+        store = store_address(self.servers, self.store, self.folder)
+        return ward_variables(self.servers, self.partitions, store) | {
             "TELEWARD_CONSOLE_PORT": str(free_port()),
             "TELEWARD_CONSOLE_ACCOUNTS_FILE": str(accounts),
         }
-
-    def _store(self) -> str:
-        if self.store == "sqlite":
-            return f"sqlite:///{self.folder / 'ward.sqlite'}"
-        return f"influx:{self.servers.influx_url}/{values.INFLUX_DATABASE}"
 
     @property
     def player_password_file(self) -> str:

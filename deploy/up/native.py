@@ -22,6 +22,7 @@ from deploy.kafka_topics import TopicPlan, ensure, plan
 from deploy.native.process import free_port
 from deploy.native.servers import NativeSettings, NativeStack
 from deploy.parts import environment as env
+from deploy.parts.on_servers import store_address, ward_parts, ward_variables
 from deploy.parts.process import PartProcess
 from deploy.parts.supervisor import Supervisor
 from deploy.up.pager_files import pager_variables
@@ -87,7 +88,7 @@ class NativeWard:
             self.say(f"made the topic {created}")
         self.variables = self._variables(folder)
         await self._set_up_store()
-        self.parts = self._parts(folder)
+        self.parts = ward_parts(folder, self.variables, self.settings.workers, "console", "pager")
         await self.supervisor.start(self.parts)
         if self.settings.simulate:
             await self.supervisor.start([self._simulator(folder)])
@@ -114,20 +115,11 @@ class NativeWard:
 
     def _variables(self, folder: Path) -> dict[str, str]:
         """What all parts are told, beside the environment that we have ourselves."""
-        accounts = self.servers.mqtt.accounts
-        self.servers.password(values.BRIDGE_USER, MqttRole.BRIDGE)
         self.servers.password(values.WATCHER_USER, MqttRole.WATCHER)
         self.servers.password(topics.SYNTHETIC_DEVICE, MqttRole.DEVICE)
-        told = {
-            env.KAFKA: self.servers.bootstrap,
-            env.PARTITIONS: str(self.settings.partitions),
-            env.BRIDGE: values.BRIDGE_USER,
-            env.MQTT_HOST: "127.0.0.1",
-            env.MQTT_PORT: str(self.servers.mqtt_port),
-            env.MQTT_USER: values.BRIDGE_USER,
-            env.MQTT_PASSWORD_FILE: str(accounts.own_file(values.BRIDGE_USER)),
-            env.TEST_PASSWORD_FILE: str(accounts.own_file(topics.SYNTHETIC_DEVICE)),
-            env.STORE: self._store(folder),
+        store = store_address(self.servers, self.settings.store, folder)
+        told = ward_variables(self.servers, self.settings.partitions, store) | {
+            env.TEST_PASSWORD_FILE: str(self.servers.mqtt.accounts.own_file(topics.SYNTHETIC_DEVICE)),
             env.CONSOLE_SECRET_FILE: str(_secret(folder / "console" / "secret")),
             "TELEWARD_CONSOLE_PORT": str(self.settings.port or free_port()),
             "TELEWARD_CONSOLE_SESSIONS_FILE": str(folder / "console" / "sessions.jsonl"),
@@ -138,11 +130,6 @@ class NativeWard:
         if self.settings.speed != 1:
             told[env.CLOCK] = f"{self.settings.speed:g}@{time.time_ns()}"
         return told
-
-    def _store(self, folder: Path) -> str:
-        if self.settings.store == "sqlite":
-            return f"sqlite:///{folder / 'ward.sqlite'}"
-        return f"influx:{self.servers.influx_url}/{values.INFLUX_DATABASE}"
 
     async def _set_up_store(self) -> None:
         """Retention and down-sampling, as they should be."""
@@ -158,23 +145,6 @@ class NativeWard:
             write_accounts(path, [Account(_FIRST_USER, Role.CLINICIAN, hash_password(password))])
             self.say(f"made the account {_FIRST_USER} of the page, password {password} (said once, kept as a hash)")
         return path
-
-    def _parts(self, folder: Path) -> list[PartProcess]:
-        def part(name: str, which: str, **more: str) -> PartProcess:
-            return PartProcess(name, ("run", which), folder, {**os.environ, **self.variables, **more})
-
-        workers = [
-            part(f"monitoring-{i}", "monitoring", **{env.INSTANCE: f"monitoring-{i}"})
-            for i in range(self.settings.workers)
-        ]
-        # In this order they stop: nothing new comes in, what came is judged, kept, shown.
-        return [
-            part("bridge", "bridge"),
-            *workers,
-            part("storing", "storing", **{env.INSTANCE: "storing-0"}),
-            part("console", "console"),
-            part("pager", "pager"),
-        ]
 
     def _simulator(self, folder: Path) -> PartProcess:
         """Devices that are played; they start last and stop first."""
