@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from deploy.brokers.mosquitto import Role
 from deploy.clock import WallClock
+from deploy.devices import Accounts
 from deploy.parts import pulse
 from deploy.parts.environment import Environment, SettingError
+from deploy.parts.on_servers import store_address, ward_parts, ward_variables
 from deploy.parts.pulse import Beat, Pulse, feel
 
 
@@ -82,3 +86,24 @@ def test_a_pulse_that_is_broken_is_said(tmp_path: Path) -> None:
     path = tmp_path / "bridge.json"
     path.write_bytes(b"\xff{")
     assert "cannot be read" in feel(path)
+
+
+def test_parts_on_servers_of_this_machine_are_told_where_they_are_and_stop_in_order(tmp_path: Path) -> None:
+    accounts = Accounts(tmp_path / "users")
+    servers = SimpleNamespace(
+        bootstrap="127.0.0.1:2", mqtt_port=1, influx_url="http://127.0.0.1:3", mqtt=SimpleNamespace(accounts=accounts),
+        password=accounts.own,
+    )  # fmt: skip
+    assert store_address(servers, "sqlite", tmp_path) == f"sqlite:///{tmp_path / 'ward.sqlite'}"
+    store = store_address(servers, "influx", tmp_path)
+    told = ward_variables(servers, 5, store)
+    read = Environment(told)
+    assert read.kafka("x").bootstrap == "127.0.0.1:2"
+    assert read.partitions() == 5
+    assert "http://127.0.0.1:3/" in store
+    bridge = read.bridge()
+    assert (bridge.mqtt.host, bridge.mqtt.port, bridge.mqtt.username) == ("127.0.0.1", 1, bridge.bridge)
+    assert bridge.mqtt.password == accounts.own(bridge.bridge, Role.BRIDGE)
+    parts = ward_parts(tmp_path, told, 2, "console", "pager")
+    assert [part.name for part in parts] == ["bridge", "monitoring-0", "monitoring-1", "storing", "console", "pager"]
+    assert len({part.pulse for part in parts}) == len(parts)
