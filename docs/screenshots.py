@@ -58,6 +58,7 @@ class Photographer:
         options = webdriver.ChromeOptions()
         for argument in CHROMIUM.split():
             options.add_argument(argument)
+        options.page_load_strategy = "none"  # what is waited for is said each time
         # Named, so that selenium does not go and look for a driver on the network.
         options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
         self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
@@ -65,7 +66,7 @@ class Photographer:
 
     def until(self, condition: Callable[[], object]) -> None:
         """Wait for it."""
-        WebDriverWait(self.driver, 30).until(lambda _: condition())
+        WebDriverWait(self.driver, 240).until(lambda _: condition())
 
     def sees(self, selector: str, words: str = "") -> bool:
         """Whether such an element holds these words."""
