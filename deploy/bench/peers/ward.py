@@ -24,9 +24,6 @@ from vitals.digest import digest
 from vitals.events import AlarmEvent
 from vitals.log import Binding, Enrolment, Record, Tick
 from vitals.reading import Block
-from vitals.signs import SECOND_NS
-
-_AFTER_NS = 90 * SECOND_NS  # closes the last frame and asks the detectors about it
 
 
 def log_of(workload: Workload) -> Iterator[Record]:
@@ -38,7 +35,7 @@ def log_of(workload: Workload) -> Iterator[Record]:
     for block in workload.blocks():
         yield Tick(now_ns=int(block.sent_ns[0]))
         yield block
-    yield Tick(now_ns=int(sent[-1]) + _AFTER_NS)
+    yield Tick(now_ns=int(sent[-1]))
 
 
 def alone(spec: dict[str, Any]) -> None:
