@@ -79,7 +79,7 @@ def run(
     tls_key: Annotated[str, typer.Option(help="Key of that certificate (PEM, no password).")] = "",
 ) -> None:
     """One part of a ward in this process, told by its environment; `teleward up` starts and watches them all."""
-    from deploy.parts.part import PARTS, run_part, speak
+    from deploy.parts.part import PARTS, quick_loops, run_part, speak
 
     if part not in PARTS:
         raise typer.BadParameter(f"{part!r} is no part; it is one of {', '.join(PARTS)}")
@@ -88,6 +88,7 @@ def run(
     if given and part != "console":
         raise typer.BadParameter(f"--tls-cert and --tls-key are the page's: give them to console, not to {part}")
     speak()
+    quick_loops()
     asyncio.run(run_part(part, {**os.environ, **given}))
 
 

@@ -7,6 +7,7 @@ judged frame and to the store; alarm events that a bundle brought about count fo
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import tempfile
@@ -35,7 +36,8 @@ Say = Callable[[str], None]
 
 PERCENTS: Final = (50.0, 90.0, 95.0, 99.0, 99.9)
 _CURVE: Final = (0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.99, 100.0)
-_MAKE_S_PER_BUNDLE: Final = 40e-6  # making the load's bytes, on a machine that is busy with other things
+_MAKE_S: Final = 4.0  # starting the load's process,
+_MAKE_S_PER_BUNDLE: Final = 40e-6  # and making its bytes; longer on a machine that is busy with other things
 _PAUSE_S: Final = 4.0  # after the load: whatever is under way comes out, and every part says how it is once more
 
 
@@ -133,7 +135,8 @@ async def measure(
     """
     async with AsyncExitStack() as running:
         total_s = warm_s + seconds
-        start_ns = time.time_ns() + int((3 + ward.rate * total_s * _MAKE_S_PER_BUNDLE) * SECOND_NS)
+        crowd = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+        start_ns = time.time_ns() + int((_MAKE_S + ward.rate * total_s * _MAKE_S_PER_BUNDLE) * crowd * SECOND_NS)
         observer = _Child("observer", stack.folder, _observe_spec(stack))
         load = _Child("load", stack.folder, _load_spec(stack, ward, total_s, start_ns, boot))
         for child in (observer, load):
