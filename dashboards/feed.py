@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +19,7 @@ from vitals.audit import Entry
 from vitals.duty import DutyError
 from vitals.events import event_decoder
 from vitals.frames_codec import FramesError
+from vitals.hops import Stamp, appended_at
 from vitals.log import Binding, Command, Enrolment, Limit, LogError
 
 log = logging.getLogger(__name__)
@@ -134,6 +136,10 @@ class ConsoleFeed:
         value = record.value or b""
         if record.topic == topics.ALARMS.name:
             stamps = msgspec.json.decode(record.header("stamps") or b"{}", type=dict[str, int])
+            if record.by_broker:
+                clock = self._console.clock
+                emitted = appended_at(record.timestamp_ms, time.time_ns(), clock.now_ns(), clock.speed)
+                stamps[Stamp.EMITTED] = max(emitted, stamps.get(Stamp.SCORED, 0))
             self._console.on_alarm(event_decoder.decode(value), stamps, (record.partition, record.offset))
         elif record.topic == topics.FRAMES.name:
             self._console.on_frames(frames_codec.decode(value))

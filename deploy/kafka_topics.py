@@ -28,6 +28,7 @@ _MIB: Final = 1 << 20
 _LOOK_S: Final = 0.05
 _TIMEOUT_MS: Final = 15_000
 _FOR_EVER: Final = "-1"
+_STAMPED: Final = (topics.INPUT, topics.ALARMS)
 
 
 class TopicsError(Exception):
@@ -105,8 +106,9 @@ def _config(topic: topics.KafkaTopic, replication: int) -> dict[str, str]:
         "max.message.bytes": str(values.KAFKA_MAX_MESSAGE_BYTES),
         "min.insync.replicas": str(max(1, replication - 1)),
         "compression.type": "producer",
-        # The wall clock of whoever wrote a record: a replay of an old recording must not look expired.
-        "message.timestamp.type": "CreateTime",
+        # By the wall clock either way, never by ward time: a replay of an old recording must not look expired. Where
+        # a hop ends in the log, the broker says when it did.
+        "message.timestamp.type": "LogAppendTime" if topic in _STAMPED else "CreateTime",
     }
     if topic.compacted:
         # Read whole before the bridge's first message: tidied every hour and when a tenth of it is old, so that this

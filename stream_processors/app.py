@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
@@ -17,6 +18,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from stream_processors.settings import NEEDS_SOMEONE, StreamSettings
+from transport.kafka import LOG_APPEND_TIME
+from vitals.hops import appended_at
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +33,24 @@ class NeedsSomeoneError(RuntimeError):
 class Clock(Protocol):
     """Ward time."""
 
+    @property
+    def speed(self) -> float:
+        """Seconds of ward time in a second of the wall."""
+        ...
+
     def now_ns(self) -> int:
         """Nanoseconds UTC."""
         ...
 
 
 Fatal = Callable[[str, BaseException], None]
+
+
+def appended_ns(message: Any, clock: Clock) -> int | None:
+    """Ward time at which Kafka appended a message of Faust's; None where its topic does not keep that."""
+    if message.timestamp_type != LOG_APPEND_TIME:
+        return None
+    return appended_at(round(message.timestamp * 1000), time.time_ns(), clock.now_ns(), clock.speed)
 
 
 def end_process(part: str, error: BaseException) -> None:

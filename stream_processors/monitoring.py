@@ -25,7 +25,7 @@ from faust.types import TP
 
 from stream_processors import deadletter
 from stream_processors.ahead import Ahead, Word
-from stream_processors.app import Clock, Fatal, build_app, end_process, start
+from stream_processors.app import Clock, Fatal, appended_ns, build_app, end_process, start
 from stream_processors.keeping import Keeper
 from stream_processors.lanes import Lane, MonitoringCounts
 from stream_processors.settings import StreamSettings
@@ -187,9 +187,11 @@ class Monitoring:
             self._ahead.begin(partition, lane.ward)
             self._count(record, out, fetched_ns, scored_ns)
             self._fetched.append((partition, offset, fetched_ns))
+            appended = appended_ns(message, self._clock) if out.events else None
             for event in out.events:
                 stamps = {
                     **_published(record, event.patient),
+                    **({} if appended is None else {Stamp.APPENDED: min(appended, fetched_ns)}),
                     Stamp.FETCHED: fetched_ns,
                     Stamp.SCORED: scored_ns,
                 }

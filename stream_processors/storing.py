@@ -11,13 +11,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
 from faust.types import TP
 
-from stream_processors.app import Clock, Fatal, build_app, commit, end_process, start
+from stream_processors.app import Clock, Fatal, appended_ns, build_app, commit, end_process, start
 from stream_processors.settings import StoringSettings
 from stream_processors.storing_intake import READ, STATES, Intake, Waiting
 from transport.kafka import make_producer
@@ -130,7 +130,8 @@ class Storing:
             await self._restore()
         self.counts.records += 1
         try:
-            self._intake.take(message)
+            emitted = appended_ns(message, self._clock) if message.topic == topics.ALARMS.name else None
+            self._intake.take(message, emitted)
         except (*_UNREADABLE, msgspec.DecodeError) as error:
             # Monitoring puts unreadable input into the dead-letter topic; the store only counts it.
             self.counts.unreadable += 1
@@ -208,8 +209,11 @@ class Storing:
                 raise
             stored_ns = self._clock.now_ns()
             for event in waiting.events:
-                if Stamp.SCORED in event.stamps:
-                    self.hops[Hop.STORE].record(max(0, stored_ns - event.stamps[Stamp.SCORED]))
+                if Stamp.STORED not in event.stamps and Stamp.SCORED in event.stamps:
+                    began = event.stamps.get(Stamp.EMITTED, event.stamps[Stamp.SCORED])
+                    self.hops[Hop.STORE].record(max(0, stored_ns - began))
+                    # The last stamp of an event is known only now; it goes with the next batch, over the same point.
+                    self._intake.waiting.events.append(replace(event, stamps={**event.stamps, Stamp.STORED: stored_ns}))
             for record in waiting.blocks:
                 self.ways[TO_STORED].record_many(stored_ns - record.block.sent_ns)
             self.counts.written += waiting.count

@@ -12,7 +12,7 @@ from transport.stores.base import Batch, BlockRecord, HopWindow, PartHealth, Ref
 from vitals import block, frames_codec, quarantine, topics
 from vitals import log as records
 from vitals.events import Frames, event_decoder
-from vitals.hops import Histogram
+from vitals.hops import Histogram, Stamp
 from vitals.ledger import Origin, Refusal
 from vitals.measurements import MINUTE_EVERY_NS
 from vitals.patient_states import PatientState, PatientStates
@@ -125,8 +125,12 @@ class Intake:
         """Ward time as far as it was read, in the partition that is behind most; -1 before the first tick."""
         return min((states.now_ns for states in self._states.values() if states.now_ns >= 0), default=-1)
 
-    def take(self, message: Any) -> None:
+    def take(self, message: Any, emitted_ns: int | None = None) -> None:
         """One record.
+
+        Args:
+            message: It.
+            emitted_ns: Of an alarm event: when Kafka had it, where that is known.
 
         Raises:
             ValueError, TypeError, KeyError, RecursionError, DecodeError: If it is none; nothing was taken of it.
@@ -138,7 +142,7 @@ class Intake:
         elif message.topic == topics.FRAMES.name:
             self.waiting.frames.append(frames_codec.decode(value))
         elif message.topic == topics.ALARMS.name:
-            self._event(message, value)
+            self._event(message, value, emitted_ns)
         elif message.topic == topics.QUARANTINE.name:
             self._quarantined(origin, value)
         else:
@@ -183,9 +187,11 @@ class Intake:
         if minute_ns > self._told_ns:
             self._told_ns = self.waiting.ledger_at_ns = minute_ns
 
-    def _event(self, message: Any, value: bytes) -> None:
+    def _event(self, message: Any, value: bytes, emitted_ns: int | None) -> None:
         headers = dict(message.headers or {})
         stamps = msgspec.json.decode(headers.get("stamps") or b"{}", type=dict[str, int])
+        if emitted_ns is not None:
+            stamps[Stamp.EMITTED] = max(emitted_ns, stamps.get(Stamp.SCORED, 0))
         event = event_decoder.decode(value)
         cause = headers.get("cause")
         offset = None if cause is None else int(cause.rpartition(b":")[2])

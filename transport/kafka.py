@@ -58,6 +58,10 @@ class KafkaSettings:
     fetch_max_wait_ms: int = 100
 
 
+LOG_APPEND_TIME: Final = 1
+"""Type of a time stamp that the broker gave."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """A record as it stands in Kafka.
@@ -69,7 +73,8 @@ class Record:
         key: None if it has none.
         value: None for a tombstone (the key is taken back).
         headers: Name and bytes, in order; a name may repeat.
-        timestamp_ms: The producer's or the broker's clock, as the topic is set up. Not for stamps of hops.
+        timestamp_ms: The producer's or the broker's clock, as the topic is set up.
+        by_broker: Whether it is the broker's, of when it appended the record.
     """
 
     topic: str
@@ -79,6 +84,7 @@ class Record:
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
     timestamp_ms: int
+    by_broker: bool = False
 
     def header(self, name: str) -> bytes | None:
         """The first header of this name; None if there is none."""
@@ -307,4 +313,13 @@ class _OnceInAWhile(logging.Filter):
 
 
 def _record(raw: Any) -> Record:
-    return Record(raw.topic, raw.partition, raw.offset, raw.key, raw.value, tuple(raw.headers), raw.timestamp)
+    return Record(
+        raw.topic,
+        raw.partition,
+        raw.offset,
+        raw.key,
+        raw.value,
+        tuple(raw.headers),
+        raw.timestamp,
+        raw.timestamp_type == LOG_APPEND_TIME,
+    )

@@ -130,6 +130,24 @@ def differences(stamps: Mapping[str, int]) -> dict[Hop, int]:
     }
 
 
+def appended_at(stamp_ms: int, wall_ns: int, now_ns: int, speed: float = 1.0) -> int:
+    """Ward time at which a broker put a record into its log, from the time stamp that it gave it.
+
+    The stamp is a whole millisecond, rounded down; its end is taken, so that nothing seems appended before it was
+    sent, and never an instant that is still to come. So it is right to a millisecond, beside what the broker's clock
+    is off.
+
+    Example: stamped in millisecond 5, looked at when the wall says 8.5 ms and ward time 108.5 ms: 106 ms.
+
+    Args:
+        stamp_ms: The broker's wall clock.
+        wall_ns: Our wall clock now.
+        now_ns: Ward time now.
+        speed: Seconds of ward time in a second of the wall.
+    """
+    return now_ns - round(max(0, wall_ns - (stamp_ms + 1) * 1_000_000) * speed)
+
+
 _FIRST_NS: Final = 1_000  # below a microsecond all values share the first bucket: no clock of ours is finer
 # 64 linear buckets in each doubling: a bucket is at most 1/64 of its lower end wide, and a value is told as the
 # middle of its bucket, so it is wrong by less than 1/128 = 0.8 %.

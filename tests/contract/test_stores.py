@@ -412,6 +412,14 @@ def test_alarm_events_come_by_time_with_their_stamps(store):
     assert [e.event.n for e in store.alarm_events(None, 101, 102)] == [1]
 
 
+def test_an_event_told_again_with_when_it_was_stored_stands_once_with_that(store):
+    store.write(Batch(events=[StoredEvent(event(n), {"scored": n}) for n in (1, 2)]))
+    store.write(Batch(events=[StoredEvent(event(1), {"scored": 1, "stored": 9})]))
+    store.write(Batch(events=[StoredEvent(event(1), {"scored": 1})]))  # read once more after a restart
+    assert [e.stamps for e in store.alarm_events("p")] == [{"scored": 1, "stored": 9}, {"scored": 2}]
+    assert store.counts().events == 2
+
+
 def test_an_alarm_is_open_until_it_is_closed_in_whatever_order_one_hears_of_it(store):
     store.write(Batch(events=[StoredEvent(event(1)), StoredEvent(event(2, "returned"))]))
     store.write(Batch(events=[StoredEvent(event(1, patient="q", raised_ns=7))]))

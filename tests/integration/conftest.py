@@ -83,6 +83,8 @@ async def connect(mqtt_broker: EmbeddedMqtt) -> AsyncIterator[Connect]:
 class HandClock:
     """Ward time that stands until a test moves it."""
 
+    speed = 1.0
+
     def __init__(self, now_ns: int = 1_700_000_000_000_000_000) -> None:
         self._now_ns = now_ns
         self._moved = asyncio.Condition()

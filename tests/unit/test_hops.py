@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitals.hops import HOPS, Histogram, HistogramError, Hop, Stamp, differences
+from vitals.hops import HOPS, Histogram, HistogramError, Hop, Stamp, appended_at, differences
 
 calm = settings(deadline=None)  # how long one takes depends on who else uses the machine
 HOUR = 3_600_000_000_000
@@ -154,3 +154,10 @@ def test_an_empty_record_changes_nothing():
     histogram.record_many(np.array([], dtype=np.int64))
     histogram.merge(Histogram())
     assert facts(histogram) == before
+
+
+def test_a_brokers_stamp_becomes_ward_time():
+    """A whole millisecond, its end taken; in a faster ward's time; never still to come."""
+    assert appended_at(5, 8_500_000, 108_500_000) == 106_000_000
+    assert appended_at(5, 8_500_000, 1_000_000_000, speed=60.0) == 1_000_000_000 - 150_000_000
+    assert appended_at(5, 5_200_000, 77) == 77

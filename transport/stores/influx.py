@@ -27,6 +27,7 @@ from transport.stores.influx_first import Newest
 from transport.stores.influx_http import InfluxHttp, InfluxSettings, QueryError, later, quoted
 from transport.stores.influx_reads import SLOTS, InfluxReads
 from vitals import measurements as m
+from vitals.hops import Stamp
 from vitals.measurements import Policy
 from vitals.reading import IntArray
 
@@ -129,7 +130,10 @@ class InfluxStore(InfluxReads):
             raise later(error) from None
 
     def _placed(self, events: Sequence[StoredEvent]) -> list[tuple[StoredEvent, int]]:
-        """Events that do not stand in the store yet, and the instant at which each will."""
+        """Events that do not stand in the store yet, and the instant at which each will.
+
+        One that comes again with the stamp of when it was stored goes over its own point.
+        """
         if not events:
             return []
         times: dict[str, list[int]] = {}
@@ -142,21 +146,23 @@ class InfluxStore(InfluxReads):
                 for patient, at in times.items()
             ]
         )
-        there: set[str] = set()
+        there: dict[str, int] = {}
         taken: set[tuple[str, int]] = set()
         for patient, answer in zip(times, found, strict=True):
             for rows in answer:
-                there.update(rows.columns["event_id"])
+                there.update(zip(rows.columns["event_id"], rows.columns["time"], strict=True))
                 taken.update((patient, at) for at in rows.columns["time"])
         placed = []
         for stored in events:
             event = stored.event
             if event.event_id in there:
+                if Stamp.STORED in stored.stamps:
+                    placed.append((stored, there[event.event_id]))
                 continue
             at = event.at_ns
             while (event.patient, at) in taken:
                 at += 1
-            there.add(event.event_id)
+            there[event.event_id] = at
             taken.add((event.patient, at))
             placed.append((stored, at))
         return placed

@@ -82,7 +82,11 @@ WHERE excluded.time_ns > latest.time_ns
 """
 PUT_FRAME: Final = "INSERT OR IGNORE INTO frame VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 PUT_DETECTOR: Final = "INSERT OR IGNORE INTO detector_score VALUES (?,?,?,?)"
-PUT_EVENT: Final = "INSERT OR IGNORE INTO alarm_event VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+# Told twice only with more stamps: when it was stored is known afterwards.
+PUT_EVENT: Final = """
+INSERT INTO alarm_event VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (event_id) DO UPDATE SET stamps = excluded.stamps
+WHERE length(excluded.stamps) > length(stamps)
+"""
 PUT_ALARM: Final = """
 INSERT INTO alarm VALUES (?,?,?,?) ON CONFLICT (alarm_id) DO UPDATE SET n = excluded.n, closed = excluded.closed
 WHERE excluded.n > alarm.n
