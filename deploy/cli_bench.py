@@ -23,6 +23,11 @@ def _finish(result: dict[str, Any], out: Path | None, *, as_json: bool) -> None:
     end(result, as_json=as_json, show=lambda r: print(in_words(r)))
 
 
+def _store(name: str) -> None:
+    if name not in {"influx", "sqlite"}:
+        raise typer.BadParameter(f"--store is {name!r}; it takes influx or sqlite")
+
+
 @bench_app.command()
 def latency(
     patients: Annotated[int, typer.Option(help="In the ward.")] = 2000,
@@ -39,10 +44,36 @@ def latency(
     """Percentiles of each hop and of the whole way, open loop, on real servers; processor time and memory."""
     from deploy.bench.latency import LatencySettings, run_latency
 
-    if store not in {"influx", "sqlite"}:
-        raise typer.BadParameter(f"--store is {store!r}; it takes influx or sqlite")
+    _store(store)
     settings = LatencySettings(patients, rate, seconds, warm, ill, workers, partitions, store)  # type: ignore[arg-type]
     _finish(asyncio.run(run_latency(settings, quietly)), out, as_json=as_json)
+
+
+@bench_app.command()
+def capacity(
+    patients: Annotated[int, typer.Option(help="In the ward.")] = 1000,
+    start: Annotated[float, typer.Option(help="First rate, bundles a second.")] = 200.0,
+    factor: Annotated[float, typer.Option(help="Each rate by the one before.")] = 1.5,
+    steps: Annotated[int, typer.Option(help="At most so many rates.")] = 10,
+    seconds: Annotated[float, typer.Option(help="Measured at each rate.")] = 15.0,
+    warm: Annotated[float, typer.Option(help="Seconds before that at each rate.")] = 5.0,
+    workers: Annotated[str, typer.Option(help="Numbers of workers (and partitions) to try, commas between.")] = "1",
+    store: Annotated[str, typer.Option(help="influx or sqlite.")] = "influx",
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Raise the rate until the lag grows: the knee, what is full there, what a patient costs, how workers scale."""
+    from deploy.bench.capacity import CapacitySettings, run_capacity
+
+    try:
+        counts = tuple(int(word) for word in workers.split(","))
+    except ValueError:
+        raise typer.BadParameter(
+            f"--workers is {workers!r}; it takes numbers with commas between, like 1,2,4"
+        ) from None
+    _store(store)
+    settings = CapacitySettings(patients, start, factor, steps, seconds, warm, counts, store)  # type: ignore[arg-type]
+    _finish(asyncio.run(run_capacity(settings, quietly)), out, as_json=as_json)
 
 
 @bench_app.command()

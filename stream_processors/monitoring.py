@@ -347,6 +347,7 @@ class Monitoring:
         status, text = self.how()
         return {
             "part": "monitoring",
+            "instance": self._settings.instance,
             "status": status,
             "text": text,
             "at_ns": self._clock.now_ns(),

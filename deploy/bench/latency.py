@@ -219,15 +219,36 @@ def _ways(seen: Seen, window: tuple[int, int]) -> dict[str, Any]:
 
 
 async def health(stack: BenchStack) -> dict[str, Any]:
-    """What each part said of itself last; workers of one part together are told by the newest."""
+    """What each part said of itself last; of several workers of a part counts and times are added up."""
     kafka = KafkaSettings(stack.servers.bootstrap, client_id="bench")
     name = topics.HEALTH.name
-    found: dict[str, Any] = {}
+    found: dict[tuple[str, str], dict[str, Any]] = {}
     async with TopicReader(kafka, (name,), offsets={(name, 0): -24}, compacted=True) as reader:
         for record in await reader.read_to_end():
             said = msgspec.json.decode(record.value or b"{}")
-            found[said.get("part", "")] = said
-    return found
+            found[said.get("part", ""), said.get("instance", "")] = said
+    parts: dict[str, Any] = {}
+    for (part, _), said in found.items():
+        parts[part] = added(parts[part], said) if part in parts else said
+    return parts
+
+
+def added(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """What two workers of one part said, together."""
+    counts = dict(one.get("counts", {}))
+    for name, count in other.get("counts", {}).items():
+        if isinstance(count, int):
+            counts[name] = counts.get(name, 0) + count
+    told = {**one, "counts": counts}
+    for kind in ("hops", "ways"):
+        both = dict(one.get(kind) or {})
+        for name, data in (other.get(kind) or {}).items():
+            histogram = Histogram.from_bytes(bytes.fromhex(data))
+            if name in both:
+                histogram.merge(Histogram.from_bytes(bytes.fromhex(both[name])))
+            both[name] = histogram.to_bytes().hex()
+        told[kind] = both
+    return told
 
 
 def _observe_spec(stack: BenchStack) -> ObserveSpec:

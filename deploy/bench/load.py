@@ -145,19 +145,31 @@ def run(spec: LoadSpec) -> LoadDone:
     ends = np.cumsum([len(packet) for packet in packets])
     buffer = memoryview(b"".join(packets))
     del packets, bodies
-    sock = socket.create_connection(("127.0.0.1", spec.port))
+    with socket.create_connection(("127.0.0.1", spec.port)) as sock:
+        _connect(sock, spec)
+        if time.time_ns() > spec.start_ns:
+            raise TimeoutError("the bundles were not ready at the first one's time; give the load a later start")
+        return send(sock, at, ends, buffer)
+
+
+def _connect(sock: socket.socket, spec: LoadSpec) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.sendall(connect_packet(spec.user, Path(spec.password_file).read_text("utf-8").strip()))
     answer = sock.recv(256)
     if len(answer) < 4 or answer[0] != 0x20 or answer[3]:
         raise ConnectionError(f"the broker refused the load: {answer[:8].hex(' ')}")
     sock.setblocking(False)
-    if time.time_ns() > spec.start_ns:
-        raise TimeoutError("the bundles were not ready at the first one's time; give the load a later start")
-    return _send(sock, at, ends, buffer)
 
 
-def _send(sock: socket.socket, at: np.ndarray, ends: np.ndarray, buffer: memoryview) -> LoadDone:
+def send(sock: socket.socket, at: np.ndarray, ends: np.ndarray, buffer: memoryview) -> LoadDone:
+    """Hand packets to the kernel at their times, those that are due together, and count the acknowledgements.
+
+    Args:
+        sock: Connected, not blocking.
+        at: Shape (packets,), when each is due; the wall's clock, rising.
+        ends: Shape (packets,), where each ends in the buffer.
+        buffer: The packets end to end.
+    """
     acknowledged = Acknowledgements()
     late = np.zeros(len(at), np.int64)
     sent = 0  # bundles whose last byte is with the kernel
