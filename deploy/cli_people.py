@@ -41,12 +41,13 @@ def burden(
     store: Annotated[str, typer.Option(envvar="TELEWARD_STORE", help="The store's SQLite file, or its address.")],
     hours: Annotated[float, typer.Option(min=0.01, help="Before the newest reading.")] = 168.0,
     budget: Annotated[float, typer.Option(min=0.001, help="Alarms for the phone, for each patient and day.")] = 2.0,
+    weeks: Annotated[int, typer.Option(min=0, help="So many weeks besides, each by itself.")] = 0,
     as_json: Json = False,
 ) -> None:
     """What alarms cost people: how many, how many false, how long until somebody answered, against a budget."""
     from deploy.burden import read_burden, show_burden
 
-    end(read_burden(store, hours, budget), as_json=as_json, show=show_burden)
+    end(read_burden(store, hours, budget, weeks), as_json=as_json, show=show_burden)
 
 
 def register(app: typer.Typer) -> None:

@@ -34,6 +34,7 @@ _ANSWERS: Final = {
     "confirm": "Confirm",
 }
 _MOST_ALARMS: Final = 8  # a text message that goes on is not read; how many more there are is said
+_MOST_REASONS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,11 @@ def _score(alarm: OpenAlarm) -> list[str]:
     lines = [f"  {score.name} {bounds}" + (f": {because}" if because else "")]
     if score.missing:
         lines.append(f"  missing: {', '.join(score.missing)}")
+    if (why := score.why) is not None:
+        told = [one.words for one in why.contributions if one.direction != "neither"][:_MOST_REASONS]
+        told += [one.words for one in why.clears[:1]]
+        lines += [f"  {why.summary}", *(f"    {one}" for one in told)]
+        lines += [f"  {why.trust}"] if why.trust else []
     return lines
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from deploy.burden import burden_of, read_burden
 from transport.stores.base import (
     Batch,
     BlockRecord,
@@ -25,6 +26,7 @@ from transport.stores.influx import InfluxStore
 from transport.stores.influx_http import InfluxSettings
 from transport.stores.influx_setup import Retention, set_up_influx
 from transport.stores.sqlite import SqliteSettings, SqliteStore
+from vitals.burden import Budget
 from vitals.envelope import envelope
 from vitals.events import AlarmEvent, Frames, Kind, Priority
 from vitals.hops import Histogram, Hop
@@ -385,6 +387,35 @@ def test_when_patients_were_watched_is_the_sum_of_their_frames_in_pieces_of_an_h
     assert store.watched(0, 2 * hour) == {"p": [(0, 2 * minute), late], "q": [(0, 3 * minute), late]}
     assert store.watched(0, hour) == {"p": [(0, 2 * minute)], "q": [(0, 3 * minute)]}
     assert store.watched(3 * hour, 4 * hour) == {}
+
+
+def test_the_burden_of_alarms_is_asked_of_a_store_and_of_each_of_its_weeks(tmp_path):
+    """`p` was watched for an hour at the end of each of two weeks; one alarm each, answered after a minute."""
+    week, minute = 7 * 24 * HOUR_NS, MINUTE_NS
+    begins = [week - HOUR_NS, 2 * week - HOUR_NS]
+
+    store = SqliteStore(tmp_path / "ward.sqlite")
+    for n, begin in enumerate(begins):
+        ends = range(begin + minute, begin + HOUR_NS + 1, minute)
+        given = [dataclasses.replace(frames(end, patients=("p",)), start_ns=end - minute) for end in ends]
+        raised = event(1, raised_ns=begin, at_ns=begin)
+        answered = msgspec.structs.replace(event(2, "acknowledged", raised_ns=begin, at_ns=begin + minute), by="wren")
+        readings = block(("p", "dev", 1, n, [(Sign.HR, begin + HOUR_NS - 1, 70.0)]))
+        store.write(
+            Batch(
+                blocks=[BlockRecord(Origin("input", 0, n), readings)],
+                frames=given,
+                events=[StoredEvent(raised, {}), StoredEvent(answered, {})],
+            )
+        )
+    found = burden_of(store, begins[0], begins[1] + HOUR_NS, Budget(per_patient_day=24.0))
+    assert (found.paging, found.patients, found.patient_days) == (2, 1, 2 / 24)
+    assert (found.answer.answered, found.answer.p50_s, found.people[0].name) == (2, 60, "wren")
+    assert found.burn[-1].rate == 1
+    store.close()
+    told = read_burden(str(tmp_path / "ward.sqlite"), 1.0, 24.0, weeks=3)
+    assert (told["paging"], told["patient_days"]) == (1, pytest.approx(1 / 24))
+    assert [one["paging"] for one in told["weeks"]] == [0, 1, 1]
 
 
 def test_a_detector_that_could_not_say_stays_silent(store):

@@ -14,11 +14,11 @@ from stream_processors.paging.core import Plan
 from stream_processors.paging.policy import DEFAULT
 from stream_processors.paging.rota import Place, Shift, on_call
 from stream_processors.paging.state import Found, PagerState, Send
-from stream_processors.paging.text import Setting, Words, without_names, words
+from stream_processors.paging.text import Setting, Words, alarm_lines, without_names, words
 from stream_processors.paging.watch import WardView, WatchState, confirmed, effective, watch
 from vitals.alarm import Raise, Silent
 from vitals.alarm_fold import Fold
-from vitals.events import Evidence, ScoreEvidence
+from vitals.events import Clearing, Contribution, Evidence, ScoreEvidence, Why
 
 DAY = {"team": "ward", "from_minute": 7 * 60, "to_minute": 19 * 60, "since": dt.date(2025, 1, 1)}
 NIGHT = DAY | {"from_minute": 19 * 60, "to_minute": 7 * 60}
@@ -239,6 +239,29 @@ def test_a_page_says_all_that_is_asked_of_it():
     ):
         assert part in told.body
     assert "temp_c" not in told.body
+
+
+def test_a_page_of_a_detector_says_what_its_score_rests_on():
+    def part(words: str, direction: str) -> Contribution:
+        return Contribution(what="x", log_odds=0.5, direction=direction, words=words)
+
+    why = Why(
+        summary="Sepsis risk 0.071, threshold 0.063: chiefly respiration.",
+        threshold=0.063,
+        contributions=tuple(part(f"reason {n}", "neither" if n == 1 else "raises") for n in range(6)),
+        clears=(Clearing(what="x", words="would fall below the threshold if respiration were 18 /min"),),
+        trust="half of the inputs were missing",
+    )
+    score = ScoreEvidence(name="sepsis", version="1", low=0.071, high=0.071, why=why)
+    (raised,) = WardStub().raise_("p-7", "sepsis-risk", START)
+    fold = Fold()
+    fold.apply(msgspec.structs.replace(raised, score=score))
+    (alarm,) = fold.open.values()
+    told = "\n".join(alarm_lines(alarm, START + M, rota()))
+    assert "chiefly respiration" in told
+    assert [n for n in range(6) if f"reason {n}" in told] == [0, 2, 3]
+    assert "if respiration were 18 /min" in told
+    assert "half of the inputs were missing" in told
 
 
 def test_no_name_leaves_the_building():
