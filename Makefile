@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev stack demo test test-unit test-spec test-generative test-contract test-integration test-browser test-e2e test-faults check format bench clean browser
+.PHONY: help install install-dev stack demo test test-unit test-spec test-generative test-contract test-integration test-browser test-e2e test-faults test-train check format bench clean browser
 
 help:  ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,10 @@ bench: install  ## Counted work, each hop under load, and the same work by other
 	$(BIN)/teleward bench count --write build/bench/count.json
 	$(BIN)/teleward bench latency --out build/bench/latency
 	$(BIN)/teleward bench peers --out build/bench/peers $(ARGS)
+
+test-train: install-dev  ## Training and export, on a small cut of made-up data: installs torch (several GB, once)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train]'
+	$(BIN)/python -m pytest tests/contract/test_sepsis_torch.py tests/contract/test_anomaly_network.py tests/contract/test_anomaly_bench.py $(ARGS)
 
 check: install-dev  ## Lint, format and types, as CI runs them
 	$(BIN)/ruff check .

@@ -133,12 +133,15 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Folder for report.html and report.json.")],
     split: Annotated[str, typer.Option(help="test, validation, train, or all for patients never seen.")] = "test",
     hospital: Annotated[str, typer.Option(help="Only this hospital's patients.")] = "",
+    against: Annotated[
+        Path | None, typer.Option(help="Another artifact: both on the same patients, at equal alert rates.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Evaluate an artifact beside its controls: one HTML page, and all numbers as JSON (needs torch)."""
     from deploy.learning import run_evaluate
 
-    result = run_evaluate(artifact, data, out, split=split, hospital=hospital, say=quietly)
+    result = run_evaluate(artifact, data, out, split=split, hospital=hospital, against=against, say=quietly)
     end(result, as_json=as_json, show=lambda r: print(f"report in {out}: {', '.join(r)}"))
 
 

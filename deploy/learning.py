@@ -53,20 +53,29 @@ def run_train(
 
 
 def run_evaluate(
-    artifact: Path, data: Path, out: Path, *, split: str, hospital: str, say: Callable[[str], None]
+    artifact: Path,
+    data: Path,
+    out: Path,
+    *,
+    split: str,
+    hospital: str,
+    against: Path | None,
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Evaluate an artifact beside its controls.
 
     Raises:
         ArtifactError: If there is no artifact in the folder.
-        LearningError: If torch is not installed.
+        LearningError: If torch is not installed, or the other artifact is of another kind.
     """
-    name = artifacts.load(artifact).manifest.name
+    kind = artifacts.load(artifact).manifest.kind
+    if against is not None and (other := artifacts.load(against).manifest.kind) != kind:
+        raise LearningError(f"--against holds an artifact of another kind: {other}, compared with {kind}")
     _need_torch()
-    if name.startswith("sepsis"):
+    if kind == "sepsis":
         from models.training.cli_api import evaluate
 
-        return evaluate(artifact, data, out, split=split, hospital=hospital)
+        return evaluate(artifact, data, out, split=split, hospital=hospital, against=against)
     from models.training.anomaly_report import evaluate as evaluate_anomaly
 
-    return evaluate_anomaly(artifact, data, out, tell=say)
+    return evaluate_anomaly(artifact, data, out, against=against, tell=say)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from models.anomaly_grid import HOURS
 from models.anomaly_model import AnomalyModel
+from models.artifact import ArtifactMismatchError, load
 from models.training import anomaly_controls as controls
 from models.training.anomaly_bench import (
     BUDGETS,
@@ -114,7 +115,7 @@ def by_sign(score: Floats, bench: Bench, budget: float, rows: Rows) -> dict[str,
 
 def evaluate(
     artifact: Path, data: Path, out: Path, *, seeds: int = 5, most: int = 8, patients: int = 400,
-    without: Path | None = None, tell: Callable[[str], None] = print,
+    without: Path | None = None, against: Path | None = None, tell: Callable[[str], None] = print,
 ) -> dict[str, Any]:  # fmt: skip
     """Evaluate an artifact on test patients.
 
@@ -126,12 +127,23 @@ def evaluate(
         most: Stretches of one test patient (minutes).
         patients: Test patients (hours).
         without: Folder of the same artifact fitted without its network, to tell what the network adds.
+        against: Folder of another artifact, compared at equal alert rates.
         tell: Called with a line of progress now and then.
 
     Returns:
         What `report.json` holds.
+
+    Raises:
+        ArtifactMismatchError: If the other one steps on another grid.
     """
     model = AnomalyModel(artifact)
+    others = {"teleward without its network": without}
+    if against is not None:
+        manifest = load(against).manifest
+        if manifest.grid_ns != model.grid.grid_ns:
+            wrong = f"frame length in ns: {manifest.grid_ns}, compared with {model.grid.grid_ns}"
+            raise ArtifactMismatchError(manifest.name, [wrong])
+        others[f"{manifest.name} {manifest.version}"] = against
     hourly = model.grid is HOURS
     rows = Rows(6, 24) if hourly else Rows()
     if hourly:
@@ -143,8 +155,9 @@ def evaluate(
     score = serve(model, bench.x)
     days = np.isfinite(score[clean]).sum() / rows.a_day
     tables: dict[str, Table] = {"teleward": recall_table(score, bench, rows=rows)}
-    if without is not None:
-        tables["teleward without its network"] = recall_table(serve(AnomalyModel(without), bench.x), bench, rows=rows)
+    for name, folder in others.items():
+        if folder is not None:
+            tables[name] = recall_table(serve(AnomalyModel(folder), bench.x), bench, rows=rows)
     tell("controls")
     half_life = 6.0 if hourly else 60.0
     # What is not assessed by the detector (warm-up) is no time watched for the controls either.

@@ -116,7 +116,7 @@ def train_sepsis(
 
 def evaluate(
     artifact: Path, data: Path, out: Path, *, split: str = "test", hospital: str = "", bootstraps: int = 500,
-    with_trees: bool = True,
+    with_trees: bool = True, against: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Evaluate an artifact beside its controls: `report.html` and `report.json` in `out`.
 
@@ -128,12 +128,13 @@ def evaluate(
         hospital: Only this hospital's patients; all when empty.
         bootstraps: Samples of patients for the intervals.
         with_trees: Also fit trees on the training split, as a control (minutes).
+        against: Folder of another artifact, compared on the same patients at equal alert rates.
 
     Returns:
         All numbers, as in `report.json`.
     """
     numbers, curves = evaluate_stays(
-        artifact, data, split=split, hospital=hospital, bootstraps=bootstraps, with_trees=with_trees
+        artifact, data, split=split, hospital=hospital, bootstraps=bootstraps, with_trees=with_trees, against=against
     )
     out.mkdir(parents=True, exist_ok=True)
     (out / "report.json").write_text(json.dumps(numbers, indent=1) + "\n")

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
+
+from transport.recordings_text import psv_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,17 +82,16 @@ def load(data: Path, *, labs: bool = False) -> Stays:
     """Read the challenge's stays.
 
     Args:
-        data: The folder that holds `physionet2019/dev.parquet`, or such a Parquet file itself.
+        data: The folder that holds `physionet2019/dev.parquet`; such a Parquet file itself; or a folder as
+            `teleward data physionet2019` fills it, of patient files (`training_setA/p000001.psv`).
         labs: Also the laboratory columns.
 
     Raises:
-        DataMissingError: If there is no such file.
+        DataMissingError: If there are no such files.
+        RecordingError: If a patient file cannot be read; it says which line.
     """
-    file = data / "physionet2019" / "dev.parquet" if data.is_dir() else data
-    if not file.is_file():
-        raise DataMissingError(f"no PhysioNet 2019 stays at {file}; set TELEWARD_DATA")
     columns = [*CHALLENGE_VITALS, *(CHALLENGE_LABS if labs else ())]
-    table = pq.read_table(file, columns=["patient_id", "ICULOS", "SepsisLabel", "hospital", "Age", "Gender", *columns])
+    table = _table(data, ["ICULOS", "SepsisLabel", "Age", "Gender", *columns])
     col = {name: table.column(name).to_numpy() for name in table.column_names if name != "hospital"}
     hospital = np.asarray(table.column("hospital").cast("string").to_pylist())
     order = np.lexsort((col["ICULOS"], col["patient_id"]))
@@ -103,6 +105,30 @@ def load(data: Path, *, labs: bool = False) -> Stays:
         label=col["SepsisLabel"][order] > 0,
         hour=col["ICULOS"][order].astype(np.int64),
     )
+
+
+def _table(data: Path, columns: list[str]) -> pa.Table:
+    """Columns of the challenge, `patient_id` and `hospital`, from whichever form the data have."""
+    file = data / "physionet2019" / "dev.parquet" if data.is_dir() else data
+    if file.is_file():
+        return pq.read_table(file, columns=["patient_id", "hospital", *columns])
+    parts = []
+    for folder in sorted(data.glob("**/training_set[AB]")):
+        files = sorted(folder.glob("p*.psv"))
+        if files:
+            part = psv_table(files, columns)
+            number = [int(name.removeprefix("p")) for name in part["patient"].to_pylist()]
+            hospital = pa.array([folder.name[-1]] * len(part))
+            part = (
+                part.select(columns).append_column("patient_id", pa.array(number)).append_column("hospital", hospital)
+            )
+            parts.append(part)
+    if not parts:
+        raise DataMissingError(
+            f"no PhysioNet 2019 stays in {data}: neither physionet2019/dev.parquet nor training_setA/p*.psv; "
+            "`teleward data physionet2019 --out DIR` fetches them"
+        )
+    return pa.concat_tables(parts)
 
 
 def split_of(patient: NDArray[np.int64]) -> NDArray[np.str_]:

@@ -16,7 +16,7 @@ from models.training.controls import published, trees
 from models.training.datasets import Stays, load, split_of
 from models.training.metrics import Ranking
 from models.training.utility import hours_from_onset, utility
-from vitals.features import FeatureSettings, feature_table
+from vitals.features import VITALS, FeatureSettings, feature_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,7 @@ class Curves:
 
 def evaluate_stays(
     artifact: Path, data: Path, *, split: str = "test", hospital: str = "", bootstraps: int = 500,
-    with_trees: bool = True,
+    with_trees: bool = True, against: Path | None = None,
 ) -> tuple[dict[str, Any], Curves]:  # fmt: skip
     """Score stays with the artifact and its controls.
 
@@ -59,17 +59,25 @@ def evaluate_stays(
         hospital: Only this one's patients; all when empty.
         bootstraps: Samples of patients for 95 % intervals.
         with_trees: Fit trees on the training split as a control (minutes).
+        against: Folder of another artifact to compare with, on the same patients and at equal alert rates.
 
     Returns:
         Numbers for JSON, and curves.
     """
     model = SepsisModel(artifact)
-    everyone = load(data, labs=len(model.settings.inputs) > 7)
+    other = None if against is None else SepsisModel(against)
+    width = len(model.settings.inputs)
+    everyone = load(data, labs=max(width, len(other.settings.inputs) if other else 0) > len(VITALS))
     part = split_of(everyone.patient)
     keep = (part == split) | (split == "all")
     stays = everyone.pick(keep & ((everyone.hospital == hospital) | (not hospital)))
-    hour = score_stays(model, stays.values, stays.lengths, stays.static)
-    scores = {"network": hour.score, "time only": stays.hour.astype(np.float64)}
+    hour = score_stays(model, stays.values[:, :width], stays.lengths, stays.static)
+    scores = {"network": hour.score}
+    if other is not None:
+        scores[_title(other)] = score_stays(
+            other, stays.values[:, : len(other.settings.inputs)], stays.lengths, stays.static
+        ).score
+    scores |= {"time only": stays.hour.astype(np.float64)}
     scores |= published(stays)
     if with_trees and (part == "train").any():
         scores["trees"] = _trees(model, everyone, part, stays)
@@ -82,7 +90,8 @@ def evaluate_stays(
         "split": split, "hospital": hospital or "all", "bootstraps": bootstraps,
         "scores": {name: _ranked(s, stays, weights) for name, s in scores.items()},
         "at_equal_alerts": {f"{b:g}": {n: _equal(s, stays, b, weights) for n, s in scores.items()} for b in BUDGETS},
-        "versus_news2": _versus(scores, stays, weights),
+        "versus_news2": _versus(scores, "NEWS2-like", stays, weights),
+        "against": None if other is None else _against(scores, _title(other), stays, weights),
         "at_threshold": _at_threshold(hour.score, stays, rule, weights),
         "ece": expected_error(hour.score, stays.label),
         "utility": _utilities(model, scores, stays, validation),
@@ -123,7 +132,7 @@ def _trees(model: SepsisModel, everyone: Stays, part: NDArray[np.str_], stays: S
     train = everyone.pick((part == "train") & _fitted_on(model, everyone))
 
     def rows(s: Stays, settings: FeatureSettings) -> NDArray[np.float32]:
-        return feature_table(s.values, s.lengths, s.static, settings)
+        return feature_table(s.values[:, : len(settings.inputs)], s.lengths, s.static, settings)
 
     fitted: Any = trees(rows(train, model.settings), train.label)
     return np.asarray(fitted.decision_function(rows(stays, model.settings)), np.float64)
@@ -163,10 +172,28 @@ def _alert_intervals(alert: NDArray[np.bool_], stays: Stays, weights: list[Score
     return {k: interval(v, [getattr(x, k) for x in samples]) for k, v in asdict(tally.numbers()).items()}
 
 
-def _versus(scores: dict[str, Scores], stays: Stays, weights: list[Scores], budget: float = 0.3) -> dict[str, Any]:
-    """Precision and sensitivity as multiples of NEWS2's at the same alert rate, with paired intervals."""
+def _title(model: SepsisModel) -> str:
+    return f"{model.artifact.manifest.name} {model.artifact.manifest.version}"
+
+
+def _against(scores: dict[str, Scores], other: str, stays: Stays, weights: list[Scores]) -> dict[str, Any]:
+    """Another artifact on the same patients: hm less its own, and alerts as multiples of its own at equal rates."""
+    owner = stays.owner
+    ours, theirs = (Ranking(scores[name], stays.label, stays.hour) for name in ("network", other))
+    paired = [ours.auroc(w[owner]) - theirs.auroc(w[owner]) for w in weights]
+    return {
+        "name": other,
+        "hm_difference": interval(ours.auroc() - theirs.auroc(), paired),
+        "at_equal_alerts": {f"{b:g}": _versus(scores, other, stays, weights, b) for b in BUDGETS},
+    }
+
+
+def _versus(
+    scores: dict[str, Scores], other: str, stays: Stays, weights: list[Scores], budget: float = 0.3
+) -> dict[str, Any]:
+    """Precision and sensitivity as multiples of another score's at the same alert rate, with paired intervals."""
     tallies = []
-    for name in ("network", "NEWS2-like"):
+    for name in ("network", other):
         s = _untied(scores[name], stays)
         alert = alerts_of(s, stays.lengths, threshold_for(s, stays.lengths, budget))
         tallies.append(Tally(alert, stays.label, stays.lengths))
@@ -209,7 +236,8 @@ def _utilities(model: SepsisModel, scores: dict[str, Scores], stays: Stays, vali
     elsewhere = dict(scores)
     if len(validation.lengths):
         v = validation
-        elsewhere = {"network": score_stays(model, v.values, v.lengths, v.static).score}
+        inputs = v.values[:, : len(model.settings.inputs)]
+        elsewhere = {"network": score_stays(model, inputs, v.lengths, v.static).score}
         elsewhere |= {"time only": v.hour.astype(np.float64)}
         elsewhere |= published(v)
     out: dict[str, Any] = {"threshold_chosen_on": chosen_on}
@@ -263,7 +291,7 @@ def _curves(scores: dict[str, Scores], stays: Stays, rule: AlertRule) -> Curves:
         roc[name] = [(float(false[i] / false[-1]), float(hits[i] / hits[-1])) for i in at]
         at = np.unique(np.geomspace(200, len(y) - 1, 80).astype(int))
         precision[name] = [(float(hits[i] / hits[-1]), float(hits[i] / (i + 1))) for i in at]
-        if name in {"network", "NEWS2-like", "trees"}:
+        if name not in {"time only", "MEWS-like", "qSOFA-like", "SIRS, vitals"}:
             points = []
             for rate in SWEEP:
                 s = _untied(score, stays)

@@ -48,7 +48,8 @@ def write_report(numbers: Mapping[str, Any], curves: Curves) -> str:
         '<p class="warn">Research software, not a medical device. Intensive-care records, not home wearables.</p>',
         "<h2>Ranking of hours</h2>", _score_table(numbers["scores"], numbers["utility"]),
         *(f"<h2>At {b} alerts per patient-day</h2>" + _alert_table(t) for b, t in numbers["at_equal_alerts"].items()),
-        _threshold(numbers), "<h2>Plots</h2>", *plots, "<h2>Subgroups</h2>", _subgroup_table(numbers["subgroups"]),
+        _threshold(numbers), _against(numbers.get("against")), "<h2>Plots</h2>", *plots, "<h2>Subgroups</h2>",
+        _subgroup_table(numbers["subgroups"]),
     ]  # fmt: skip
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
@@ -104,6 +105,20 @@ def _threshold(numbers: Mapping[str, Any]) -> str:
     )
 
 
+def _against(found: Mapping[str, Any] | None) -> str:
+    """The comparison with another artifact; nothing where there was none."""
+    if found is None:
+        return ""
+    rows = [
+        [f"{b} a patient-day", f"&times;{_with(t['precision'], 2)}", f"&times;{_with(t['sensitivity'], 2)}"]
+        for b, t in found["at_equal_alerts"].items()
+    ]
+    return (
+        f"<h2>Against {escape(found['name'])}</h2><p>Hour-matched AUROC: {_with(found['hm_difference'])} more than it "
+        f"has.</p>{_table(['at equal alerts', 'precision', 'sensitivity'], rows)}"
+    )
+
+
 def _subgroup_table(groups: Mapping[str, Any]) -> str:
     rows = [
         [escape(n), str(g["patients"]), str(g["septic"]), _with(g["hm"]), _with(g["auroc"]), f"{g['ece']:.4f}",
@@ -138,8 +153,8 @@ def _plot(title: str, x: str, y: str, lines: Mapping[str, Points], *, diagonal: 
         path = " ".join(at(p) for p in line)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         if len(lines) > 1:
-            row = 16 + 13 * list(lines).index(name)
-            parts.append(f'<text x="{_W - 12}" y="{_H - _BOTTOM - 90 + row}" text-anchor="end" font-size="11" '
+            above = 13 * (len(lines) - 1 - list(lines).index(name))
+            parts.append(f'<text x="{_W - 12}" y="{_H - _BOTTOM - 8 - above}" text-anchor="end" font-size="11" '
                          f'fill="{colour}">{escape(name)}</text>')  # fmt: skip
     return _figure(title, "".join(parts))
 

@@ -15,9 +15,9 @@ import torch
 
 from models import artifact as artifacts
 from models.runtime import Runtime
-from models.sepsis import SepsisModel, score_stays
+from models.sepsis import SHIPPED, SepsisModel, score_stays
 from models.training.cli_api import Member, TrainSettings, evaluate, train_sepsis
-from models.training.datasets import CHALLENGE_VITALS, Augment, load, split_of
+from models.training.datasets import CHALLENGE_LABS, CHALLENGE_VITALS, Augment, DataMissingError, load, split_of
 from models.training.export import to_onnx
 from models.training.fitting import FitSettings, Scaling, features_of, fit, new_network, predict
 from models.training.metrics import hm_auroc
@@ -200,3 +200,35 @@ def test_the_report_holds_numbers_and_plots(data, run_folder, tmp_path):
     assert page.count("<svg") >= 7
     assert "not a medical device" in page
     assert "http" not in page.replace("http://www.w3.org", "")
+
+
+def test_two_artifacts_are_compared_on_the_same_patients_at_equal_alert_rates(data, run_folder, tmp_path):
+    artifact = run_folder / "artifact"
+    numbers = evaluate(artifact, data, tmp_path, bootstraps=5, with_trees=False, against=SHIPPED / "sepsis-labs")
+    assert numbers["against"]["name"].startswith("sepsis-labs ")
+    assert numbers["against"]["hm_difference"][0] > 0.05  # fitted on this made-up illness
+    assert set(numbers["against"]["at_equal_alerts"]) == {"0.3", "1"}
+    same = evaluate(artifact, data, tmp_path, bootstraps=5, with_trees=False, against=artifact)
+    assert same["against"]["hm_difference"] == [0, 0, 0]
+    assert same["against"]["at_equal_alerts"]["0.3"] == {"precision": [1, 1, 1], "sensitivity": [1, 1, 1]}
+    assert "<h2>Against sepsis-vitals" in (tmp_path / "report.html").read_text()
+
+
+def test_patient_files_as_they_are_fetched_are_the_same_stays(data, tmp_path):
+    table = pq.read_table(data / "physionet2019" / "dev.parquet")
+    names = [*CHALLENGE_VITALS, *CHALLENGE_LABS, "Age", "Gender", "ICULOS", "SepsisLabel"]
+    rows = table.to_pylist()
+    for p in range(1, 13):
+        mine = [r for r in rows if r["patient_id"] == p]
+        folder = tmp_path / f"training_set{mine[0]['hospital']}"
+        folder.mkdir(exist_ok=True)
+        lines = ["|".join("NaN" if r.get(n) is None or r[n] != r[n] else repr(r[n]) for n in names) for r in mine]
+        (folder / f"p{p:06d}.psv").write_text("\n".join(["|".join(names), *lines]) + "\n")
+    there = load(tmp_path)
+    kept = load(data)
+    kept = kept.pick(kept.patient <= 12)
+    for name in ("patient", "hospital", "lengths", "static", "values", "label", "hour"):
+        np.testing.assert_array_equal(getattr(there, name), getattr(kept, name), err_msg=name)
+    assert load(tmp_path, labs=True).values.shape[1] == len(CHALLENGE_VITALS) + len(CHALLENGE_LABS)
+    with pytest.raises(DataMissingError, match="fetches them"):
+        load(tmp_path / "training_setA")
