@@ -1,4 +1,4 @@
-"""Real patients through MQTT, Kafka and Faust: readings as recorded, alarms as replayed, scores as scored."""
+"""Real patients through MQTT, Kafka and Faust: readings as recorded, alarms as replayed."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from deploy.replay import through_stream, through_ward
-from deploy.scoring import run_score, wide
 from transport.recordings import open_recording
 from transport.stores.sqlite import SqliteStore
 from vitals.digest import digest
 from vitals.recording import Recording, join
-from vitals.signs import HOUR_NS, MINUTE_NS, SIGNS
+from vitals.signs import HOUR_NS, SIGNS
 
 pytestmark = [pytest.mark.integration, pytest.mark.data]
 
@@ -92,35 +90,3 @@ def test_the_ledger_of_real_patients_closes(streamed):
     _, summary, _ = streamed
     assert (summary["ledger"]["remainder"], summary["ledger"]["missing"]) == (0, 0)
     assert summary["ledger"]["devices"] == 234
-
-
-def compared(recording: Recording, which: str, store: SqliteStore, folder: Path) -> tuple[list[float], list[float]]:
-    """Each frame's score as `teleward score` gives it and as the stream stored it; NaN where not assessable."""
-    source, out = folder / f"{which}-in.parquet", folder / f"{which}.parquet"
-    pq.write_table(wide(recording), source)
-    run_score(which, source, out)
-    scored = pq.read_table(out).to_pydict()
-    length = HOUR_NS if which == "sepsis" else MINUTE_NS
-    stored = {}
-    for patient in recording.patients:
-        found = store.frames(patient, -FOREVER, FOREVER)
-        detector = found.detectors.get(which, np.full(len(found.end_ns), np.nan))
-        stored |= {(patient, int(end)): score for end, score in zip(found.end_ns, detector, strict=True)}
-    ours, theirs = [], []
-    for patient, t_s, score, fine in zip(*(scored[k] for k in ("patient", "t_s", "score", "assessable")), strict=True):
-        end = (int(t_s * 1e9) // length + 1) * length
-        if (patient, end) in stored:  # the last frame of the longest recording never closes
-            ours.append(score if fine else np.nan)
-            theirs.append(stored[patient, end])
-    assert len(ours) > 0.95 * len(scored["score"])
-    return ours, theirs
-
-
-@pytest.mark.parametrize(
-    "kind, which, least", [("hourly", "sepsis", 1000), ("minutes", "anomaly", 1500), ("minutes", "sepsis", 20)]
-)
-def test_stored_scores_are_those_of_the_command_bit_for_bit(kinds, streamed, tmp_path, kind, which, least):
-    _, _, store = streamed
-    ours, theirs = compared(kinds[kind], which, store, tmp_path)
-    np.testing.assert_array_equal(theirs, ours)
-    assert np.isfinite(ours).sum() > least
