@@ -204,8 +204,8 @@ def test_the_report_holds_numbers_and_plots(data, run_folder, tmp_path):
 
 def test_two_artifacts_are_compared_on_the_same_patients_at_equal_alert_rates(data, run_folder, tmp_path):
     artifact = run_folder / "artifact"
-    numbers = evaluate(artifact, data, tmp_path, bootstraps=5, with_trees=False, against=SHIPPED / "sepsis-labs")
-    assert numbers["against"]["name"].startswith("sepsis-labs ")
+    numbers = evaluate(artifact, data, tmp_path, bootstraps=5, with_trees=False, against=SHIPPED / "sepsis-vitals")
+    assert numbers["against"]["name"].startswith("sepsis-vitals ")
     assert numbers["against"]["hm_difference"][0] > 0.05  # fitted on this made-up illness
     assert set(numbers["against"]["at_equal_alerts"]) == {"0.3", "1"}
     same = evaluate(artifact, data, tmp_path, bootstraps=5, with_trees=False, against=artifact)
