@@ -6,7 +6,7 @@ from pathlib import Path
 from string import Template
 from typing import Final, NamedTuple
 
-_FOLDER: Final = Path(__file__).parent / "pages"
+_FOLDER: Final = Path(__file__).parent / "templates"
 
 
 class _Page(NamedTuple):
