@@ -33,7 +33,7 @@ from vitals import log as records
 from vitals import topics
 from vitals.log import LogError, Tick
 
-_ASK_S: Final = 10.0
+_ASK_S: Final = 25.0  # Mosquitto tells of itself every ten seconds
 _LITTLE_DISK: Final = 2 << 30
 _MUCH_LAG: Final = 200  # records; a tick a second and partition is written even on an idle ward
 _OLD_TICK_S: Final = 10.0

@@ -84,8 +84,9 @@ def asked(folder: Path) -> dict[str, str]:
 
 
 def found(folder: Path, what: str) -> str:
-    """What the doctor says of one thing."""
-    findings = json.loads(teleward("doctor", "--folder", str(folder), "--json")[1].splitlines()[-1])
+    """What the doctor says of one thing, be the others well or not."""
+    said = teleward("doctor", "--folder", str(folder), "--json")[1]
+    findings = json.loads(next(line for line in said.splitlines() if line.startswith("{")))
     return next((one["text"] for one in findings["findings"] if one["what"] == what), "")
 
 
