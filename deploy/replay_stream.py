@@ -21,7 +21,7 @@ OnProgress = Callable[[int, int], None]
 
 # The embedded cluster keeps 5 MB a partition: everything is judged and kept before more than this is on its way.
 _UNREAD_BYTES: Final = 500_000
-_UNREAD_NS: Final = 1200 * 1_000_000_000  # of ward time: frames are on their way too, and late events cost much
+_UNREAD_NS: Final = 2 * 3600 * 1_000_000_000  # of ward time: frames are on their way too
 _LOOK_S: Final = 0.005
 
 

@@ -157,6 +157,7 @@ class Intake:
         """What waits, with all that goes with it; from here on something new waits."""
         waiting, self.waiting = self.waiting, Waiting()
         for partition, states in self._states.items():
+            waiting.states += states.retold()
             waiting.books |= states.changed()
             place = topics.ALARMS.name, partition
             taken = max(waiting.settled.get(place, 0), self._owed.pop(place, 0))
@@ -198,7 +199,7 @@ class Intake:
         self.waiting.events.append(StoredEvent(event, stamps, message.partition))
         states = self._states.get(message.partition)
         if states is not None:
-            self.waiting.states += states.event(event, offset, message.offset)
+            states.event(event, offset, message.offset)
 
     def _quarantined(self, origin: Origin, value: bytes) -> None:
         told = quarantine.decode(value)

@@ -6,8 +6,9 @@ as the ward watches, made of what the ward decided: the events of alarms, and th
 partition. A discharge is told once, as such. Then a series that stops has one meaning left: the pipeline has stopped.
 
 Events come by a topic of their own, after the record that caused them and perhaps after ticks that followed it. Each
-names its cause's offset. When it comes, every instant told after that offset is told again with it; an equal instant
-replaces the one before. In the end the points are those of the log, whatever order they were made in.
+names its cause's offset. When it has come, every instant told after that offset is told again with it, once for all
+events that came together (`retold`); an equal instant replaces the one before. In the end the points are those of the
+log, whatever order they were made in.
 """
 
 from __future__ import annotations
@@ -171,6 +172,8 @@ class PatientStates:
         alarms = f"{self._name}:alarms:"
         self._folds = {n.removeprefix(alarms): Fold.from_bytes(b) for n, b in books.items() if n.startswith(alarms)}
         self._ahead: deque[tuple[int, int, AlarmEvent]] = deque()  # cause, own offset, event
+        # Patient -> since which offset which alarms were open: instants told since then must be told again.
+        self._late: dict[str, list[tuple[int, tuple[OpenAlarm, ...]]]] = {}
         self._moved = self._watch_changed = False
         self._folds_changed: set[str] = set()
 
@@ -212,10 +215,9 @@ class PatientStates:
         if offset <= self.position:
             return []
         self.position, self._moved = offset, True
-        states: list[PatientState] = []
         while self._ahead and self._ahead[0][0] <= offset:
             cause, _, event = self._ahead.popleft()
-            states += self._apply(event, cause)
+            self._apply(event, cause)
         match record:
             case Block():
                 for patient in record.patients:
@@ -226,32 +228,47 @@ class PatientStates:
                 state = {"admitted": WATCHED, "paused": PAUSED, "discharged": DISCHARGED}[record.state]
                 self._set(record.patient, _Change(offset, state, record.until_ns))
             case Tick():
-                states += self._tick(record, offset)
-        return states
+                return self._tick(record, offset)
+        return []
 
-    def event(self, event: AlarmEvent, cause: int | None, offset: int) -> list[PatientState]:
-        """Something was decided.
+    def event(self, event: AlarmEvent, cause: int | None, offset: int) -> None:
+        """Something was decided; what it changes of instants already told comes with `retold`.
 
         Args:
             event: What.
             cause: Offset of the record that brought it about; None where it is not known.
             offset: Its own, in the topic of events.
-
-        Returns:
-            The patient's states at the instants told since that record, as they are with this event.
         """
         if cause is not None and cause > self.position:
             self._ahead.append((cause, offset, event))
-            return []
-        return self._apply(event, cause)
+        else:
+            self._apply(event, cause)
 
-    def _apply(self, event: AlarmEvent, cause: int | None) -> list[PatientState]:
-        patient = event.patient
-        if not self._folds.setdefault(patient, Fold()).apply(event):
-            return []
-        self._folds_changed.add(patient)
-        since = len(self._told) - 1 if cause is None else bisect_left(self._told, (cause, -1))
-        return [state for i in range(max(since, 0), len(self._told)) for state in self._states((patient,), i)]
+    def retold(self) -> list[PatientState]:
+        """The instants already told that events since the last call have changed, as they are now.
+
+        Ask it before `changed`: a restart knows of the events, and tells only what is still to come.
+        """
+        late, self._late = self._late, {}
+        told = list(self._told)
+        states: list[PatientState] = []
+        for patient, held in late.items():
+            first = [bisect_left(told, (since, -1)) for since, _ in held]
+            for (_, alarms), begin, end in zip(held, first, [*first[1:], len(told)], strict=True):
+                for i in range(begin, end):
+                    states += self._states((patient,), i, alarms)
+        return states
+
+    def _apply(self, event: AlarmEvent, cause: int | None) -> None:
+        fold = self._folds.setdefault(event.patient, Fold())
+        if not fold.apply(event):
+            return
+        self._folds_changed.add(event.patient)
+        last = self._told[-1][0] if self._told else -1
+        since = last if cause is None else cause
+        # One that is not late ends what a late one before it is told for.
+        if 0 <= since <= last or event.patient in self._late:
+            self._late.setdefault(event.patient, []).append((since, tuple(fold.open.values())))
 
     def _tick(self, said: Tick, offset: int) -> list[PatientState]:
         self._bridges[said.bridge] = max(said.now_ns, self._bridges.get(said.bridge, said.now_ns))
@@ -270,8 +287,13 @@ class PatientStates:
         self._watch[patient] = [*self._watch.get(patient, ())[-_CHANGES:], change]
         self._watch_changed = True
 
-    def _states(self, patients: Iterable[str], i: int) -> Iterator[PatientState]:
-        """States at the i-th of the instants told; of the discharged only at the first after it was said."""
+    def _states(
+        self, patients: Iterable[str], i: int, open_then: tuple[OpenAlarm, ...] | None = None
+    ) -> Iterator[PatientState]:
+        """States at the i-th of the instants told; of the discharged only at the first after it was said.
+
+        With the alarms that are open now, or with those that were.
+        """
         offset, at_ns = self._told[i]
         before = self._told[i - 1][0] if i else -1
         for patient in patients:
@@ -283,7 +305,7 @@ class PatientStates:
             over = change.until_ns is not None and at_ns >= change.until_ns
             watch = WATCHED if change.state == PAUSED and over else change.state
             fold = self._folds.get(patient)
-            alarms = () if fold is None else fold.open.values()
+            alarms = open_then if open_then is not None else () if fold is None else fold.open.values()
             yield state_of(patient, self._partition, at_ns, watch, alarms)
 
     def _change(self, patient: str, offset: int) -> _Change | None:

@@ -112,7 +112,8 @@ def states_alone() -> dict[tuple[str, int], PatientState]:
     for offset, record in enumerate(RECORDS):
         told = states.record(record, offset)
         for event in ward.step(record).events:
-            told += states.event(event, offset, 0)
+            states.event(event, offset, 0)
+        told += states.retold()
         found.update({(state.patient, state.at_ns): state for state in told})
     return found
 

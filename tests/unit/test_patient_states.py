@@ -42,24 +42,31 @@ def log():
 LOG = log()
 
 
-def told(order=None, restart_at=()):
-    """States of a run: events come when `order` says how many records later than their cause they are read."""
-    ward, kept, found = Ward(), {}, {}
+def told(order=None, restart_at=(), every=1):
+    """States of a run: events come when `order` says how many records later than their cause they are read.
+
+    They are asked for, as for a batch, after `every` so many records.
+    """
+    ward, kept, found, batch = Ward(), {}, {}, []
     states = PatientStates(0)
     waiting, own = [], 0
     for offset, record in enumerate(LOG):
         waiting += [(event, offset) for event in ward.step(record).events]
-        out = states.record(record, offset)
+        batch += states.record(record, offset)
         while waiting and (order is None or order(waiting[0][1], offset)):
             event, cause = waiting.pop(0)
-            out += states.event(event, cause, own)
+            states.event(event, cause, own)
             own += 1
-        found.update({(s.patient, s.at_ns): s for s in out})
+        if offset % every and offset not in restart_at:
+            continue
+        found.update({(s.patient, s.at_ns): s for s in [*batch, *states.retold()]})
+        batch.clear()
         kept |= states.changed()
         if offset in restart_at:
             states = PatientStates(0, kept)
     for event, cause in waiting:
-        found.update({(s.patient, s.at_ns): s for s in states.event(event, cause, own)})
+        states.event(event, cause, own)
+    found.update({(s.patient, s.at_ns): s for s in [*batch, *states.retold()]})
     return found
 
 
@@ -104,15 +111,39 @@ def test_the_points_are_those_of_the_log_however_late_events_are_read():
     assert told(lambda cause, now: False) == plain
 
 
+@pytest.mark.parametrize("every", [2, 7, 40, 1000])
+def test_the_points_are_those_of_the_log_however_many_records_make_a_batch(every):
+    plain = told()
+    late = random.Random(every)
+    assert told(every=every) == plain
+    assert told(lambda cause, now: now - cause > 9, every=every) == plain
+    assert told(lambda cause, now: late.random() < 0.2, every=every) == plain
+    assert told(lambda cause, now: late.random() < 0.2, every=every, restart_at=range(0, len(LOG), 11)) == plain
+
+
+def test_however_many_events_come_late_an_instant_is_told_again_once():
+    ward, states = Ward(), PatientStates(0)
+    events = []
+    for offset, record in enumerate(LOG):
+        events += [(event, offset) for event in ward.step(record).events]
+        states.record(record, offset)
+    for own, (event, cause) in enumerate(events):
+        states.event(event, cause, own)
+    again = [(s.patient, s.at_ns) for s in states.retold()]
+    assert len(events) > 2
+    assert len(again) == len(set(again)) > 0
+
+
 def test_the_points_are_those_of_the_log_when_events_are_read_before_it():
     plain, ward, found = told(), Ward(), {}
     events = [(event, offset) for offset, record in enumerate(LOG) for event in ward.step(record).events]
     states = PatientStates(0)
     for own, (event, cause) in enumerate(events):
-        assert states.event(event, cause, own) == []
+        states.event(event, cause, own)
+    assert states.retold() == []
     assert states.held == 0, "the first of them must be read again after a restart"
     for offset, record in enumerate(LOG):
-        found.update({(s.patient, s.at_ns): s for s in states.record(record, offset)})
+        found.update({(s.patient, s.at_ns): s for s in [*states.record(record, offset), *states.retold()]})
     assert states.held is None
     assert found == plain
 
@@ -129,7 +160,9 @@ def test_a_record_again_says_nothing_and_an_event_again_neither():
         assert states.record(record, offset) == []
         for event in events:
             states.event(event, offset, 0)
-            assert states.event(event, offset, 0) == []
+            states.retold()
+            states.event(event, offset, 0)
+            assert states.retold() == []
 
 
 def test_a_pause_ends_by_itself():
