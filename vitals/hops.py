@@ -154,9 +154,12 @@ _FIRST_NS: Final = 1_000  # below a microsecond all values share the first bucke
 _PER_DOUBLING: Final = 64
 _DOUBLINGS: Final = 32  # 1 us * 2**32 = 1 h 11 min 35 s
 _BUCKETS: Final = 2 + _DOUBLINGS * _PER_DOUBLING  # and one below, one above
-_FORMAT: Final = struct.Struct("<BIqqqq")  # version, counts that follow, samples, total, least, greatest
+# Version, counts that follow, samples, total (16 bytes: a few hundred readings of last year's recording, sent today,
+# pass what 8 hold), least, greatest.
+_FORMAT: Final = struct.Struct("<BIq16sqq")
+_FORMAT_1: Final = struct.Struct("<BIqqqq")  # as it was: read, not written
 _PAIR: Final = np.dtype([("bucket", "<u2"), ("count", "<u8")])
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 IntLike = npt.NDArray[np.int64]
 
@@ -215,7 +218,7 @@ class Histogram:
         self.min_ns = min(self.min_ns, low) if self.count else low
         self.max_ns = max(self.max_ns, high)
         self.count += len(durations)
-        self.total_ns += int(durations.sum())
+        self.total_ns += (int((durations >> 32).sum()) << 32) + int((durations & 0xFFFF_FFFF).sum())
 
     def merge(self, other: Histogram) -> None:
         """Add all samples of another histogram."""
@@ -278,8 +281,8 @@ class Histogram:
         pairs = np.empty(len(held), dtype=_PAIR)
         pairs["bucket"] = held
         pairs["count"] = self._counts[held]
-        head = _FORMAT.pack(_VERSION, len(held), self.count, self.total_ns, self.min_ns, self.max_ns)
-        return head + pairs.tobytes()
+        total = self.total_ns.to_bytes(16, "little")
+        return _FORMAT.pack(_VERSION, len(held), self.count, total, self.min_ns, self.max_ns) + pairs.tobytes()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Histogram:
@@ -288,12 +291,14 @@ class Histogram:
         Raises:
             HistogramError: If the bytes are not that.
         """
-        if len(data) < _FORMAT.size or data[0] != _VERSION:
+        form = _FORMAT_1 if data[:1] == b"\x01" else _FORMAT
+        if len(data) < form.size or data[0] not in (1, _VERSION):
             raise HistogramError(f"not a histogram of version {_VERSION}")
-        _, held, count, total_ns, min_ns, max_ns = _FORMAT.unpack_from(data)
-        if len(data) != _FORMAT.size + held * _PAIR.itemsize:
+        _, held, count, total, min_ns, max_ns = form.unpack_from(data)
+        if len(data) != form.size + held * _PAIR.itemsize:
             raise HistogramError(f"{len(data)} bytes cannot hold {held} buckets")
-        pairs = np.frombuffer(data, dtype=_PAIR, offset=_FORMAT.size)
+        total_ns = total if isinstance(total, int) else int.from_bytes(total, "little")
+        pairs = np.frombuffer(data, dtype=_PAIR, offset=form.size)
         counts = pairs["count"].astype(np.int64)
         if held and (pairs["bucket"].max() >= _BUCKETS or (counts < 0).any()):
             raise HistogramError("a bucket lies outside of the table")

@@ -1,4 +1,5 @@
 import math
+import struct
 
 import numpy as np
 import pytest
@@ -135,11 +136,29 @@ def test_a_histogram_that_was_written_is_read_back_alike(durations):
     )
 
 
+def test_ways_of_a_recording_a_year_old_are_told():
+    """Sent today, a few hundred of its readings together pass what 64 bits hold."""
+    year = 365 * 24 * HOUR
+    histogram = Histogram()
+    histogram.record_many(np.full(1_000, year))
+    assert histogram.total_ns == 1_000 * year > 2**63
+    got = Histogram.from_bytes(histogram.to_bytes())
+    assert (got.count, got.total_ns, got.percentile(50)) == (1_000, 1_000 * year, year)
+
+
+def test_a_histogram_of_version_1_is_read():
+    """Health of a part that has not been upgraded yet, and reports that are kept."""
+    written = struct.pack("<BIqqqqHQ", 1, 1, 2, 30_000, 14_000, 16_000, 244, 2)
+    got = Histogram.from_bytes(written)
+    assert (got.count, got.total_ns, got.min_ns, got.max_ns) == (2, 30_000, 14_000, 16_000)
+    assert got.percentile(50) == 14_000
+
+
 @calm
 @given(st.binary(max_size=80), any_time)
 def test_bytes_that_are_no_histogram_are_refused(junk, durations):
     good = filled(durations).to_bytes()
-    for data in (junk, good + b"x", good[:-1], b"\x02" + good[1:]):
+    for data in (junk, good + b"x", good[:-1], b"\x03" + good[1:], b"\x01" + good[1:]):
         with pytest.raises(HistogramError):
             Histogram.from_bytes(data)
     broken = bytearray(filled([5, 5]).to_bytes())
