@@ -119,7 +119,7 @@ def states_alone() -> dict[tuple[str, int], PatientState]:
 
 
 async def judged(kafka: KafkaSettings) -> int:
-    """Have all of the input judged by a monitoring that has told its health at least once; how many events there are."""
+    """Have all of the input judged by a monitoring that has told its health once or more; how many events there are."""
     stream = StreamSettings(kafka, partitions=natives.PARTITIONS, session_s=1.5, status_every_s=0.2)
     async with TopicReader(kafka, (topics.HEALTH.name,), begin="latest") as said:
         app = Monitoring(stream, WardClock())
