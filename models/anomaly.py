@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vitals.events import Why
-    from vitals.reading import IntArray
 
 __all__ = ["SHIPPED", "AnomalyDetector", "AnomalyHead", "AnomalyModel", "explain", "score_recording", "words"]
 
@@ -45,20 +44,16 @@ class AnomalyDetector:
         """Fresh state of `rows` patients."""
         return dict(self.model.start(rows))
 
-    def step(self, frames: FrameInput, rows: IntArray, state: State) -> Scored:
-        """Score a frame of some patients and write their state back.
+    def step(self, frames: FrameInput, state: State) -> tuple[Scored, State]:
+        """Score a frame of some patients; see `vitals.detector.Detector.step`.
 
         Only what was measured within the frame counts: an older value that is still valid says nothing new.
         """
-        mine = {name: array[rows].astype(np.float32, copy=False) for name, array in state.items()}
-        row, after = self.model.step(frames.value, frames.measured, mine)
-        for name, array in state.items():
-            array[rows] = after[name]
-        ok = row.assessable
-        failed = broken(row.score, after["hidden"])
-        return Scored(np.where(ok, row.score, np.nan), np.where(ok, row.part, -1), np.where(ok, row.sign, -1), failed)
+        row, after = self.model.step(frames.value, frames.measured, state)
+        ok, failed = row.assessable, broken(row.score, after["hidden"])
+        part, sign = np.where(ok, row.part, -1), np.where(ok, row.sign, -1)
+        return Scored(np.where(ok, row.score, np.nan), part, sign, failed), dict(after)
 
     def explain(self, frames: FrameInput, before: State, after: State) -> list[Why]:
         """Why each patient's newest score is what it is; see `vitals.detector.Explains`."""
-        single = {name: array.astype(np.float32, copy=False) for name, array in before.items()}
-        return explain(self.model, frames, single, after)
+        return explain(self.model, frames, before, after)

@@ -18,19 +18,20 @@ its companions did not" is a number of its own.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from models.anomaly_grid import CENTRE, CHANNELS, MINUTES, SIGNS, SPREAD, WORSE, Grid, N
-from vitals.medians import median
+from vitals.medians import mean_of, median, median_of, ordered
 
 Floats = npt.NDArray[np.float32]
 State = dict[str, npt.NDArray[np.float32]]
 
 RING, BLOCKS = 31, 36
 LONG_RUN: Final = 10
+_OF_BLOCKS: Final = ("hour", "hours", "wander", "usual", "past")
 HELD: Final = 5
 
 SIGN_FEATURES: Final = (
@@ -83,9 +84,14 @@ def channels(x: Floats) -> Floats:
     return np.concatenate([x, (mean - implied)[:, None], (rate - pulse)[:, None]], axis=1, dtype=np.float32)
 
 
+def _known(z: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """0 where unknown, or beyond all numbers. `np.nan_to_num` takes three times as long."""
+    return np.where(np.isfinite(z), z, z.dtype.type(0))
+
+
 def _second(d: Floats) -> Floats:
     """Of three distances, the second largest on the side where it is larger: what two of three minutes agree on."""
-    a, b, c = (np.nan_to_num(d[..., i], nan=0.0) for i in range(3))
+    a, b, c = _known(d)
     middle = np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
     # With one of three unknown (0) the middle one is 0 or the smaller of the two known on one side: still two of three.
     return np.asarray(middle, np.float32)
@@ -93,8 +99,8 @@ def _second(d: Floats) -> Floats:
 
 def _hold(d: Floats, allow: int) -> Floats:
     """The distance that all but `allow` of the minutes exceed, on the side where it is larger; 0 if they disagree."""
-    ordered = np.sort(np.nan_to_num(d, nan=0.0), axis=-1)
-    low, high = ordered[..., allow], ordered[..., -1 - allow]
+    rising = ordered(_known(d))
+    low, high = rising[allow], rising[-1 - allow]
     return np.where(low > 0, low, np.where(high < 0, high, 0)).astype(np.float32)
 
 
@@ -137,8 +143,8 @@ def _advance(c: Floats, s: State, g: Grid) -> State:
     after = {
         "count": s["count"] + 1,
         "ring": _push(s["ring"], c),
-        "level": s["level"].copy(),
-        "change": s["change"].copy(),
+        "level": s["level"],
+        "change": s["change"],
         "moved": (s["moved"] + counted).astype(np.float32),
         "moves": s["moves"] + known.astype(np.float32),
         "slow_sum": (s["slow_sum"] * fade + counted).astype(np.float32),
@@ -148,17 +154,19 @@ def _advance(c: Floats, s: State, g: Grid) -> State:
         "same_sum": (s["same_sum"] * fade + (same & (s["run"] < LONG_RUN))).astype(np.float32),
         "same_weight": (s["same_weight"] * fade + (known & (s["run"] < LONG_RUN))).astype(np.float32),
         "held": _push(s["held"], np.where(np.isfinite(c[:, :N]), c[:, :N], s["held"][..., -1])),
-        **{k: s[k].copy() for k in ("hour", "hours", "wander", "usual", "past")},
+        **{k: s[k] for k in _OF_BLOCKS},
     }
     closing = np.flatnonzero(np.mod(after["count"], g.block) == 0)
     if len(closing):
+        # Most of a patient's state, and mostly as it was: copied only when a block of somebody's ends.
+        after.update({k: after[k].copy() for k in ("level", "change", *_OF_BLOCKS)})
         _close(after, g, closing)
     return after
 
 
 def _squash(z: npt.NDArray[np.floating]) -> Floats:
     """Keeps the order of large values without letting them own a scale; unknown becomes 0."""
-    squashed: Floats = np.arcsinh(np.nan_to_num(z, nan=0.0, posinf=0.0, neginf=0.0)).astype(np.float32)
+    squashed: Floats = np.arcsinh(_known(z)).astype(np.float32)
     return squashed
 
 
@@ -168,28 +176,27 @@ def _log_ratio(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> Floa
     return ratio
 
 
-def _quiet(s: State, g: Grid, usual: npt.NDArray[np.floating]) -> list[Floats]:
+def _quiet(s: State, minutes: Floats, g: Grid, usual: npt.NDArray[np.floating]) -> list[Floats]:
     """How far the mean change of the last 15, 30 and 60 minutes lies below the usual one, as logarithms."""
-    change = np.minimum(np.abs(np.diff(s["ring"], axis=-1)), 8 * usual[..., None])
+    change = np.minimum(np.abs(np.diff(minutes[-1 - g.quiet[1] :], axis=0)), (8 * usual).astype(np.float32))
     least = 0.25 * g.step
-    fifteen, thirty = (_mean(change[..., -k:]) for k in g.quiet)
+    fifteen, thirty = (mean_of(change[-k:]) for k in g.quiet)
     sixty = _mean(np.stack([thirty, _mean(s["change"][..., -g.hour : -g.near])], axis=-1))
     return [_log_ratio(np.maximum(m, least), usual) for m in (fifteen, thirty, sixty)]
 
 
-def _features(c: Floats, s: State, g: Grid) -> Floats:
-    """Shape (n, CHANNELS, len(SIGN_FEATURES)), order of `SIGN_FEATURES`."""
-    ring = s["ring"]
+def _features(c: Floats, s: State, minutes: Floats, g: Grid) -> Floats:
+    """Shape (n, CHANNELS, len(SIGN_FEATURES)), order of `SIGN_FEATURES`; `minutes` is the ring, the minutes first."""
     own = (s["slow_sum"] + g.prior * g.change) / (s["slow_weight"] + g.prior)
     own = np.maximum(own, 0.1 * g.change)
-    window = ring[..., -g.base[0] : -g.base[1]]
-    base = median(window)
-    short = np.maximum(_mean(np.abs(window - base[..., None])), 0.1 * g.change)
-    jump = np.where(np.isfinite(c), _second(ring[..., -3:] - base[..., None]), 0)
-    now8 = median(ring[..., -g.now :])
+    window = minutes[-g.base[0] : -g.base[1]]
+    base = median_of(window)
+    short = np.maximum(mean_of(np.abs(window - base)), 0.1 * g.change)
+    jump = np.where(np.isfinite(c), _second(minutes[-3:] - base), 0)
+    now8 = median_of(minutes[-g.now :])
     hour = np.where(np.isfinite(s["hour"]), s["hour"], base)
     hours = np.where(np.isfinite(s["hours"]), s["hours"], hour)
-    wander = np.maximum(np.nan_to_num(s["wander"], nan=0.0), 0.1 * SPREAD)
+    wander = np.maximum(_known(s["wander"]), 0.1 * SPREAD)
     usual = np.maximum(np.where(np.isfinite(s["usual"]), s["usual"], own), g.step)
     habit = (s["same_sum"] + 2 * 0.1) / (s["same_weight"] + 2)
     parts = [
@@ -198,25 +205,25 @@ def _features(c: Floats, s: State, g: Grid) -> Floats:
         _squash(jump / g.change),
         _squash((c - base) / own),
         _squash((c - base) / g.change),
-        _squash((c - ring[..., -2]) / own),
+        _squash((c - minutes[-2]) / own),
         _squash((now8 - hour) / wander),
         _squash(3 * (now8 - hour) / SPREAD),
         _squash((now8 - hours) / wander),
-        *(_squash(3 * _hold(ring[..., -k:] - hour[..., None], allow) / SPREAD) for k, allow in g.hold),
+        *(_squash(3 * _hold(minutes[-k:] - hour, allow) / SPREAD) for k, allow in g.hold),
         np.log1p(s["run"]),
         np.log1p(s["run"] * -np.log(np.clip(habit, 1e-3, 0.98))),
         np.log(habit),
-        *_quiet(s, g, usual),
+        *_quiet(s, minutes, g, usual),
         np.log(own / g.change),
         _squash((now8 - CENTRE) / SPREAD),
-        np.isfinite(ring[..., -g.base[0] :]).mean(axis=-1),
+        np.isfinite(minutes[-g.base[0] :]).mean(axis=0),
     ]
     return np.stack([np.asarray(p, np.float32) for p in parts], axis=2)
 
 
-def _drift(s: State, g: Grid) -> Floats:
+def _drift(s: State, minutes: Floats, g: Grid) -> Floats:
     """Distance of the last ten minutes from blocks long before, towards illness; shape (n, 8, len(DRIFT))."""
-    now = median(s["ring"][:, :N, -g.present :])
+    now = median_of(minutes[-g.present :, :, :N])
     towards = WORSE[:, None] * 3 * (now[..., None] - s["past"]) / SPREAD[:N, None]
     level = WORSE * (now - CENTRE[:N]) / SPREAD[:N]
     return np.concatenate([_squash(towards), _squash(level)[..., None]], axis=2)
@@ -231,13 +238,13 @@ def _frame(c: Floats, s: State, g: Grid) -> Floats:
     base = np.where(np.isfinite(then), then, CENTRE[:N])
     move = np.abs(x - s["ring"][:, :N, -2])
     parts = [
-        np.clip(np.nan_to_num((then - CENTRE[:N]) / SPREAD[:N]), -5, 5),
+        np.clip(_known((then - CENTRE[:N]) / SPREAD[:N]), -5, 5),
         fresh,
         _squash((then - before) / change) * fresh,
         np.isfinite(x),
-        np.clip(np.nan_to_num((x - base) / change), -200, 200),
+        np.clip(_known((x - base) / change), -200, 200),
         np.isfinite(move),
-        np.minimum(np.nan_to_num(move / change), 50),
+        np.minimum(_known(move / change), 50),
     ]
     return np.stack([np.asarray(p, np.float32) for p in parts], axis=1)
 
@@ -273,5 +280,6 @@ def step(x: Floats, state: State, grid: Grid = MINUTES) -> tuple[Floats, State]:
     c = channels(x)
     with np.errstate(invalid="ignore", divide="ignore"):
         after = _advance(c, state, grid)
-        parts = (_frame(c, after, grid), _features(c, after, grid), _drift(after, grid))
+        minutes = np.ascontiguousarray(np.moveaxis(after["ring"], 2, 0))
+        parts = (_frame(c, after, grid), _features(c, after, minutes, grid), _drift(after, minutes, grid))
     return np.concatenate([p.reshape(len(x), -1) for p in parts], axis=1), after

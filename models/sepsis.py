@@ -24,8 +24,6 @@ from vitals.signs import SECOND_NS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vitals.reading import IntArray
-
 __all__ = [
     "SHIPPED", "SepsisDetector", "SepsisHead", "SepsisModel", "explain", "score_recording", "score_stays",
 ]  # fmt: skip
@@ -51,22 +49,19 @@ class SepsisDetector:
         """Fresh state of `rows` patients."""
         return self.model.start(rows)
 
-    def step(self, frames: FrameInput, rows: IntArray, state: State) -> Scored:
-        """Score an hour of some patients and write their state back.
+    def step(self, frames: FrameInput, state: State) -> tuple[Scored, State]:
+        """Score an hour of some patients; see `vitals.detector.Detector.step`.
 
         What was not measured within the hour is missing to the network, however valid the older value still is: the
         features carry values forward themselves, with their age.
         """
         values = hourly_values(frames.value, frames.measured, len(self.model.settings.inputs))
         static = np.stack([frames.age_years, frames.sex], axis=1).astype(np.float32)
-        mine: State = {name: array[rows] for name, array in state.items()}
-        hour, after = self.model.step(values, static, mine)
-        for name, array in state.items():
-            array[rows] = after[name]
-        n = len(rows)
+        hour, after = self.model.step(values, static, state)
+        n = len(values)
         part = np.where(hour.assessable, 0, -1).astype(np.int64)
         failed = broken(hour.logit, after["hidden"])
-        return Scored(np.where(hour.assessable, hour.score, np.nan), part, np.full(n, -1, np.int64), failed)
+        return Scored(np.where(hour.assessable, hour.score, np.nan), part, np.full(n, -1, np.int64), failed), after
 
     def explain(self, frames: FrameInput, before: State, after: State) -> list[Why]:
         """Why each patient's newest score is what it is; see `vitals.detector.Explains`."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vitals.detector import Detector, FrameInput, Scored, State
 from vitals.log import Binding, Enrolment, Record
-from vitals.reading import Block, Quality
+from vitals.reading import Block, IntArray, Quality
 from vitals.signs import SECOND_NS, Sign
 
 START_NS = 1_700_000_000 * SECOND_NS // (60 * SECOND_NS) * (60 * SECOND_NS)
@@ -77,3 +78,11 @@ def admitted(patient: str, devices: dict[str, float], age: float | None = None) 
             for device, period in devices.items()
         ),
     ]
+
+
+def take_step(detector: Detector, frames: FrameInput, rows: IntArray, state: State) -> Scored:
+    """Have a detector look at some patients of a ward, and keep their state in the ward's arrays, as the ward does."""
+    scored, after = detector.step(frames, {name: array[rows] for name, array in state.items()})
+    for name, array in state.items():
+        array[rows] = after[name]
+    return scored

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from vitals.detector import Detector, FrameInput, Scored, State
 from vitals.log import Outage
@@ -78,10 +79,9 @@ class Batch:
             MemoryError: It says nothing about the detector: whoever hosts the ward must not go on.
         """
         n = len(self.rows)
-        after = {name: array.copy() for name, array in self.state.items()}
         try:
-            scored = self.detector.step(self.frames, np.arange(n), after)
-            whole = _shapes(scored, n) and all(len(array) == n for array in after.values())
+            scored, after = self.detector.step(self.frames, self.state)
+            whole = _shapes(scored, n) and _alike(self.state, after)
         except MemoryError:
             raise
         except Exception:  # noqa: BLE001  # it is a function of its inputs: the same log fails in the same place
@@ -94,8 +94,7 @@ class Batch:
         if not failed.any():
             return Answer(scored, after, failed)
         fresh = self.detector.start(1)  # what made it fall over may lie in the state: these patients begin anew
-        for name, array in after.items():
-            array[failed] = fresh[name]
+        after = {name: np.where(_over(failed, array), fresh[name], array) for name, array in after.items()}
         kept = Scored(
             score=np.where(failed, np.nan, scored.score),
             part=np.where(failed, -1, scored.part),
@@ -112,6 +111,18 @@ class Batch:
 
 def _shapes(scored: Scored, n: int) -> bool:
     return all(np.shape(array) == (n,) for array in (scored.score, scored.part, scored.sign))
+
+
+def _alike(before: State, after: State) -> bool:
+    """Whether a state is one of the same detector and patients."""
+    return before.keys() == after.keys() and all(
+        (array.shape, array.dtype) == (after[name].shape, after[name].dtype) for name, array in before.items()
+    )
+
+
+def _over(rows: BoolArray, array: npt.NDArray[Any]) -> BoolArray:
+    """Rows as a mask that broadcasts over all of an array's axes."""
+    return rows.reshape(-1, *[1] * (array.ndim - 1))
 
 
 def _nonsense(scored: Scored, parts: int) -> BoolArray:

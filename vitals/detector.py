@@ -104,16 +104,16 @@ class Detector(Protocol):
         """Fresh state: each array has a leading axis of `rows`, one for each patient never seen yet."""
         ...
 
-    def step(self, frames: FrameInput, rows: IntArray, state: State) -> Scored:
-        """Score one frame for some patients and update their state in place.
+    def step(self, frames: FrameInput, state: State) -> tuple[Scored, State]:
+        """Score one frame of some patients.
 
         Args:
             frames: n rows of input.
-            rows: Shape (n,), the patients' rows in `state`; no row twice.
-            state: As `start` made it, perhaps longer.
+            state: Of the same n patients, as `start` or an earlier step made it; left untouched.
 
         Returns:
-            n rows. The answer for a patient depends on that patient's frames alone, in order.
+            n rows, and the state one frame on: the same names, shapes and types. An array in which nothing changed may
+            be the one that was given. The answer for a patient depends on that patient's frames alone, in order.
         """
         ...
 

@@ -13,7 +13,6 @@ from typing import Final
 import numpy as np
 
 from vitals.detector import FrameInput, Scored, State
-from vitals.reading import IntArray
 from vitals.signs import MINUTE_NS, N_SIGNS, Sign
 
 # What is numeric and moves by itself; nurse's observations are judged by the scores.
@@ -72,15 +71,14 @@ class Ewma:
             "down": np.zeros((rows, N_SIGNS)),
         }
 
-    def step(self, frames: FrameInput, rows: IntArray, state: State) -> Scored:
+    def step(self, frames: FrameInput, state: State) -> tuple[Scored, State]:
         """See `vitals.detector.Detector.step`. Only signs measured within the frame move anything."""
         s = self._settings
         use = frames.measured & _WATCHED & ~np.isnan(frames.value)
         if not use.any():  # nothing moves, nobody is assessable: most minutes of an hourly recording
-            none = np.full(len(rows), -1, dtype=np.int64)
-            return Scored(np.full(len(rows), np.nan), none, none)
-        mean, var, n = state["mean"][rows], state["var"][rows], state["n"][rows]
-        up, down = state["up"][rows], state["down"][rows]
+            none = np.full(len(use), -1, dtype=np.int64)
+            return Scored(np.full(len(use), np.nan), none, none), state
+        mean, var, n, up, down = (state[name] for name in ("mean", "var", "n", "up", "down"))
         value = np.where(use, frames.value, 0.0)
         mean = np.where(use & (n == 0), value, mean)
         sd = np.sqrt(np.maximum(var, _FLOOR**2))
@@ -95,21 +93,23 @@ class Ewma:
         cut = np.clip(z, -s.clip_z, s.clip_z) * sd
         # In the warm-up the plain average; after it the exponential one.
         weight = np.where(use, np.maximum(s.alpha, 1.0 / (n + 1.0)), 0.0)
-        state["mean"][rows] = mean + weight * cut
-        state["var"][rows] = (1 - weight) * (var + weight * cut * cut)
-        state["n"][rows] = np.minimum(n + use, np.int32(1 << 30))
-        # A full CUSUM is cut at twice its threshold so that it empties within hours once the cause has gone.
-        state["up"][rows] = np.minimum(up, 2 * s.drift_h)
-        state["down"][rows] = np.minimum(down, 2 * s.drift_h)
-
+        after = {
+            "mean": mean + weight * cut,
+            "var": (1 - weight) * (var + weight * cut * cut),
+            "n": np.minimum(n + use, np.int32(1 << 30)),
+            # A full CUSUM is cut at twice its threshold so that it empties within hours once the cause has gone.
+            "up": np.minimum(up, 2 * s.drift_h),
+            "down": np.minimum(down, 2 * s.drift_h),
+        }
         both = np.maximum(jump, drift)
         sign = both.argmax(axis=1)
         row = np.arange(len(sign))
         loud = both[row, sign]
         assessable = ready.any(axis=1)
         part = np.where(jump[row, sign] >= drift[row, sign], 0, 1)
-        return Scored(
+        scored = Scored(
             score=np.where(assessable, loud / (1.0 + loud), np.nan),
             part=np.where(assessable, part, -1).astype(np.int64),
             sign=np.where(assessable, sign, -1).astype(np.int64),
         )
+        return scored, after

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from wards import take_step
 
 pytest.importorskip("onnxruntime", reason="onnxruntime serves the artifacts")
 
@@ -23,9 +24,9 @@ def asked(detector, x, at):
     """What is said about minute `at`: the score, the state before and after, the explanation."""
     rows, state = np.arange(len(x)), detector.start(len(x))
     for t in range(at):
-        detector.step(frames(x, t), rows, state)
+        take_step(detector, frames(x, t), rows, state)
     before = {k: v.copy() for k, v in state.items()}
-    scored = detector.step(frames(x, at), rows, state)
+    scored = take_step(detector, frames(x, at), rows, state)
     return scored, before, state, detector.explain(frames(x, at), before, state)
 
 
@@ -77,7 +78,7 @@ def test_what_would_clear_it_does_when_it_happens(detector):
     within = int(why.clears[0].words.split("within ")[1].split(" min")[0])
     back = ward(n=2, minutes=AT + 40, missing=0)  # the same patients without the event
     rows = np.arange(2)
-    scores = [detector.step(frames(back, t), rows, state).score[0] for t in range(AT + 1, AT + 31)]
+    scores = [take_step(detector, frames(back, t), rows, state).score[0] for t in range(AT + 1, AT + 31)]
     assert min(scores[: within + 5]) < 0.8 * detector.threshold
     assert max(scores[within + 5 :]) < detector.threshold
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from wards import take_step
 
 from deploy.detectors import make_ward
 from models.anomaly import AnomalyDetector
@@ -80,7 +81,9 @@ def play(detector: Detector, of: Night, rows: IntArray = EVERYBODY, state: State
          frames: range | None = None) -> tuple[FloatArray, IntArray, IntArray]:  # fmt: skip
     """Scores, parts and signs of shape (frames, rows)."""
     state = detector.start(len(of.age)) if state is None else state
-    said = [detector.step(of.frame(t, detector.grid_ns, rows), rows, state) for t in frames or range(len(of.value))]
+    said = [
+        take_step(detector, of.frame(t, detector.grid_ns, rows), rows, state) for t in frames or range(len(of.value))
+    ]
     return tuple(np.stack([getattr(s, name) for s in said]) for name in ("score", "part", "sign"))
 
 
@@ -163,22 +166,23 @@ def test_all_it_remembers_lies_in_its_state(detector):
     state, beside = detector.start(PATIENTS), detector.start(PATIENTS)
     mixed = []
     for t in range(len(of.value)):
-        mixed.append(detector.step(of.frame(t, detector.grid_ns, EVERYBODY), EVERYBODY, state))
-        detector.step(other.frame(t, detector.grid_ns, EVERYBODY), EVERYBODY, beside)
+        mixed.append(take_step(detector, of.frame(t, detector.grid_ns, EVERYBODY), EVERYBODY, state))
+        take_step(detector, other.frame(t, detector.grid_ns, EVERYBODY), EVERYBODY, beside)
     assert same(alone, tuple(np.stack([getattr(s, name) for s in mixed]) for name in ("score", "part", "sign")))
 
 
-def test_rows_that_are_not_asked_about_stay_untouched(detector):
+def test_a_step_leaves_the_state_that_it_is_given_and_returns_the_next_of_the_same_form(detector):
     of = night(detector)
     state = detector.start(PATIENTS)
-    play(detector, of, state=state, frames=range(detector.warm_up + 3))
-    before = {name: array.copy() for name, array in state.items()}
-    some = np.array([7, 2, 4])
-    detector.step(of.frame(detector.warm_up + 3, detector.grid_ns, some), some, state)
-    others = np.setdiff1d(EVERYBODY, some)
-    for name, array in state.items():
-        assert array[others].tobytes() == before[name][others].tobytes(), name
-    assert any(array[some].tobytes() != before[name][some].tobytes() for name, array in state.items())
+    for t in range(detector.warm_up + 12):
+        before = {name: array.copy() for name, array in state.items()}
+        _, after = detector.step(of.frame(t, detector.grid_ns, EVERYBODY), state)
+        for name, array in state.items():
+            assert array.tobytes() == before[name].tobytes(), name
+            assert (after[name].shape, after[name].dtype) == (array.shape, array.dtype), name
+        assert after.keys() == state.keys()
+        assert any(array.tobytes() != before[name].tobytes() for name, array in after.items())
+        state = after
 
 
 def test_a_state_that_grew_and_a_patient_who_came_later(detector):
@@ -198,7 +202,7 @@ def test_what_it_is_given_is_not_changed(detector):
     for t in range(detector.warm_up + 2):
         frame = of.frame(t, detector.grid_ns, EVERYBODY)
         before = {name: getattr(frame, name).copy() for name in ("value", "measured", "age_ns", "age_years", "sex")}
-        detector.step(frame, EVERYBODY, state)
+        take_step(detector, frame, EVERYBODY, state)
         for name, array in before.items():
             assert array.tobytes() == getattr(frame, name).tobytes(), name
 
@@ -264,7 +268,7 @@ def test_arithmetic_that_broke_down_is_told_as_a_failure_and_not_as_not_assessab
     state = detector.start(PATIENTS)
     play(detector, of, state=state, frames=range(detector.warm_up + 3))
     state["hidden"][4] = np.nan
-    said = detector.step(of.frame(detector.warm_up + 3, detector.grid_ns, EVERYBODY), EVERYBODY, state)
+    said = take_step(detector, of.frame(detector.warm_up + 3, detector.grid_ns, EVERYBODY), EVERYBODY, state)
     assert np.flatnonzero(said.failed).tolist() == [4]
     assert not np.isnan(np.delete(said.score, 4)).any()
 

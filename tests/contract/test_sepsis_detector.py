@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from wards import take_step
 
 pytest.importorskip("onnxruntime", reason="onnxruntime serves the artifacts")
 
@@ -47,7 +48,7 @@ def run(detector, values, static, rows=None, state=None):
     n = values.shape[1]
     rows = np.arange(n) if rows is None else rows
     state = detector.start(n) if state is None else state
-    return np.stack([detector.step(frames(v, static), rows, state).score for v in values]), state
+    return np.stack([take_step(detector, frames(v, static), rows, state).score for v in values]), state
 
 
 def test_it_says_what_it_is(detector):
@@ -135,8 +136,8 @@ def test_pulse_and_cuff_stand_in_for_heart_rate_and_line(detector):
         value[:, a], measured[:, a] = np.nan, False
     cuff = FrameInput(line.end_ns, value, measured, line.age_ns, line.age_years, line.sex)
     s, t = detector.start(4), detector.start(4)
-    detector.step(line, np.arange(4), s)
-    detector.step(cuff, np.arange(4), t)
+    take_step(detector, line, np.arange(4), s)
+    take_step(detector, cuff, np.arange(4), t)
     for name in s:
         np.testing.assert_array_equal(s[name], t[name])
 
@@ -147,8 +148,8 @@ def test_an_older_value_is_not_taken_for_a_new_one(detector):
     old = FrameInput(now.end_ns, now.value, np.zeros_like(now.measured), now.age_ns, now.age_years, now.sex)
     empty = frames(np.full_like(values[0], np.nan), static)
     s, t = detector.start(3), detector.start(3)
-    detector.step(old, np.arange(3), s)
-    detector.step(empty, np.arange(3), t)
+    take_step(detector, old, np.arange(3), s)
+    take_step(detector, empty, np.arange(3), t)
     for name in s:
         np.testing.assert_array_equal(s[name], t[name])
 
@@ -181,7 +182,7 @@ def asked(detector, values, static):
     _, state = run(detector, values[:-1], static)
     before = {k: v.copy() for k, v in state.items()}
     frame = frames(values[-1], static)
-    scored = detector.step(frame, rows, state)
+    scored = take_step(detector, frame, rows, state)
     return scored.score, detector.explain(frame, before, state)
 
 

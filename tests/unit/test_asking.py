@@ -28,20 +28,19 @@ class Told:
     def start(self, rows):
         return {"frames": np.zeros(rows, np.int64)}
 
-    def step(self, frames, rows, state):
+    def step(self, frames, state):
         minute = (frames.end_ns - ns(0)) // MINUTE_NS
         self.asked.append(minute)
-        state["frames"][rows] += 1
         say = self.said(minute)
         if say == "raise":
             raise RuntimeError("a model broke")
-        n = len(rows) + (1 if say == "shape" else 0)
+        n = len(frames.value) + (1 if say == "shape" else 0)
         score = np.full(n, {"nan": np.nan, "outside": 1.5}.get(say, say if isinstance(say, float) else 0.1))
         part = np.full(n, -1 if say == "absent" else 0, np.int64)
         if say == "absent":
             score[:] = np.nan
         failed = np.full(n, True) if say == "failed" else None
-        return Scored(score, part, np.full(n, -1, np.int64), failed)
+        return Scored(score, part, np.full(n, -1, np.int64), failed), {"frames": state["frames"] + 1}
 
 
 def ward(detector, after_s=0):

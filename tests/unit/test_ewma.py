@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from wards import take_step
 
 from vitals.detector import FrameInput
 from vitals.ewma import Ewma, EwmaSettings
@@ -31,7 +32,7 @@ class Patient:
     def see(self, frames: int = 1, **signs: float) -> tuple[float, str, str]:
         """Give some equal frames; the last answer: score, part, sign."""
         for _ in range(frames):
-            scored = self.detector.step(frame(**signs), ROWS, self.state)
+            scored = take_step(self.detector, frame(**signs), ROWS, self.state)
         part, sign = int(scored.part[0]), int(scored.sign[0])
         return (
             round(float(scored.score[0]), 4),
