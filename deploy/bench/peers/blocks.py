@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import uvloop
 
 from deploy.bench.peers.columns import Columns, Means
+from deploy.parts.part import quick_loops
 from stream_processors.app import build_app, start
 from stream_processors.settings import StreamSettings
 from transport.kafka import KafkaSettings, make_producer
@@ -55,4 +55,5 @@ async def serve(spec: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(json.loads(Path(sys.argv[1]).read_text("utf-8"))))
+    quick_loops()
+    asyncio.run(serve(json.loads(Path(sys.argv[1]).read_text("utf-8"))))

@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import uvloop
-
 from deploy.bench.peers.work import Workload
 from deploy.bench.workload import device, patient
 from deploy.clock import WardClock
 from deploy.detectors import make_ward
+from deploy.parts.part import quick_loops
 from stream_processors.monitoring import Monitoring
 from stream_processors.settings import StreamSettings
 from transport.kafka import KafkaSettings
@@ -71,5 +70,6 @@ async def serve(spec: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    quick_loops()
     told = json.loads(Path(sys.argv[1]).read_text("utf-8"))
-    alone(told) if len(sys.argv) > 2 else uvloop.run(serve(told))
+    alone(told) if len(sys.argv) > 2 else asyncio.run(serve(told))
