@@ -69,6 +69,7 @@ class Storing:
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
+        self._full = asyncio.Event()
         self._written: dict[TP, int] = {}  # offsets the store has acknowledged, not yet committed
         self._committed_s = 0.0
         self._app: Any = None
@@ -114,6 +115,7 @@ class Storing:
         # What waits belongs to partitions that may be another's now; it is read again by whoever has them.
         self._intake.waiting, self._written, self._restored = Waiting(), {}, False
         self._room.set()
+        self._full.clear()
         if self._app.consumer.assignment():
             self.ready.set()
 
@@ -141,6 +143,7 @@ class Storing:
         self._intake.settle(message)
         if self._is_full():
             self._room.clear()
+            self._full.set()
         self._arrived.set()
 
     def _is_full(self) -> bool:
@@ -169,9 +172,12 @@ class Storing:
     # -- writing -----------------------------------------------------------------------------------------------------
 
     async def _keep_writing(self) -> None:
+        began_s = 0.0
         while True:
             await self._arrived.wait()
+            await _reached(self._full, began_s + self._settings.write_every_s)
             self._arrived.clear()
+            began_s = time.monotonic()
             try:
                 await self._write_waiting()
                 self._trouble = ""
@@ -222,6 +228,7 @@ class Storing:
                 self._written[TP(topic, partition)] = offset
             if not self._is_full():
                 self._room.set()
+                self._full.clear()
 
     async def _commit(self) -> None:
         written, self._written = self._written, {}
@@ -273,3 +280,10 @@ class Storing:
             "hops": {hop.value: histogram.to_bytes().hex() for hop, histogram in self.hops.items()},
             "ways": {way: histogram.to_bytes().hex() for way, histogram in self.ways.items()},
         }
+
+
+async def _reached(event: asyncio.Event, until_s: float) -> None:
+    """Wait for the event, or until the monotonic time if that comes first."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(until_s - time.monotonic()):
+            await event.wait()

@@ -90,7 +90,9 @@ def _follow(spec: ObserveSpec, seen: Seen, over: threading.Event) -> None:
     stamps_decoder = msgspec.json.Decoder(dict[str, int])
     sent_decoder, event_decoder = msgspec.json.Decoder(_Sent), msgspec.json.Decoder(_Event)
     while not over.is_set():
-        for message in consumer.consume(500, _POLL_S):
+        # The first that comes, then what lies behind it: to ask for 500 is to wait for 500.
+        first = consumer.poll(_POLL_S)
+        for message in [] if first is None else [first, *consumer.consume(500, 0)]:
             now_ns = time.time_ns()
             if message.error():
                 continue

@@ -31,12 +31,19 @@ class _Bundle(msgspec.Struct):
 _BATCH = 2000
 
 
+def _consumer(spec: dict[str, Any]) -> Consumer:
+    # By default librdkafka stops fetching at 100,000 messages in its queue and looks again after a second: the reader
+    # would stand still for most of it.
+    return Consumer(
+        {"bootstrap.servers": spec["bootstrap"], "group.id": spec["group"], "enable.auto.commit": False,
+         "queued.min.messages": 1_000_000, "fetch.queue.backoff.ms": 5}
+    )  # fmt: skip
+
+
 def main() -> None:
     """Run until all is done."""
     spec: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text("utf-8"))
-    consumer = Consumer(
-        {"bootstrap.servers": spec["bootstrap"], "group.id": spec["group"], "enable.auto.commit": False}
-    )
+    consumer = _consumer(spec)
     consumer.assign([TopicPartition(spec["input"], 0, OFFSET_BEGINNING)])
     producer = Producer({"bootstrap.servers": spec["bootstrap"], "message.max.bytes": 4_000_000, "linger.ms": 0})
     means = Means(spec)
@@ -80,9 +87,7 @@ def count(kind: str) -> None:
 
 
 def _confluent(spec: dict[str, Any]) -> Any:
-    consumer = Consumer(
-        {"bootstrap.servers": spec["bootstrap"], "group.id": spec["group"], "enable.auto.commit": False}
-    )
+    consumer = _consumer(spec)
     consumer.assign([TopicPartition(spec["input"], 0, OFFSET_BEGINNING)])
     while True:
         yield [message.value() for message in consumer.consume(_BATCH, 0.1)]
