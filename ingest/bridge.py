@@ -30,6 +30,7 @@ from ingest.counts import BridgeCounts
 from ingest.horizon import EVERYTHING
 from ingest.intake import Arrivals, Intake, Mark, Probe, Taken, where
 from ingest.lane import NEVER, Entry, Lane, LaneSettings, Receipt
+from ingest.pace import Pace
 from ingest.registry import Registry
 from ingest.settings import BridgeSettings, Clock
 from ingest.timekeeper import TimeKeeper, newest_ticks
@@ -86,6 +87,8 @@ class Bridge:
             group_bytes=settings.kafka.max_record_bytes * 8 // 10,
         )
         self._lanes: list[Lane] = []  # of the input topic, by partition
+        # A replay is as quick as it can be: the rate of its bundles says nothing about a ward.
+        self._pace = Pace(settings.gather_s if settings.ticks == "clock" else 0.0, settings.busy_per_s)
         self._quarantine = Lane(topics.QUARANTINE.name, 0, self._sizes)
         self._health = Lane(topics.HEALTH.name, 0, self._sizes)
         self._mark_ns = NEVER  # a player's newest mark; none on a ward
@@ -214,8 +217,9 @@ class Bridge:
     async def _take_messages(self) -> None:
         while True:
             await self._room.wait()
-            for message in await self._client.receive():
+            for message in (messages := await self._client.receive()):
                 self._take(message)
+            self._pace.came(len(messages), time.monotonic())
             # All that waited is in its block: those whose lane is free go now.
             self._send_waiting((*self._lanes, self._quarantine))
 
@@ -332,7 +336,11 @@ class Bridge:
                 self._spawn(self._send(self._appender, lane), _APPEND)
 
     async def _send(self, appender: Appender, lane: Lane) -> None:
-        while group := lane.next_group():
+        while lane.waiting:
+            if not lane.full and (wait_s := lane.sent_s + self._pace.gap_s() - time.monotonic()) > 0:
+                await asyncio.sleep(wait_s)
+            group = lane.next_group()
+            lane.sent_s = time.monotonic()
             offset = await appender.append(lane.topic, lane.partition, group)
             self._settle(lane, group, offset)
         lane.busy = False

@@ -2,7 +2,8 @@
 
 Order is everything here. The records of a partition go out in the order in which the bridge decided on them, one
 group at a time, each group one Kafka batch: all of it is appended, or nothing. A block closes as soon as its lane has
-nothing under way; while it has, the block grows, up to its size::
+nothing under way; while it has, the block grows, up to its size. At hundreds of bundles a second whoever sends leaves
+some milliseconds between two groups (`ingest.pace`)::
 
     quiet ward    bundle -> block of 1 -> Kafka            at once, nothing waits
     busy ward     200 bundles come during one send  ->     one block of 200 with the next
@@ -86,12 +87,14 @@ class Lane:
         partition: Which partition of it.
         busy: True while a group is under way; set by who sends.
         ticked_ns: The newest tick that went out, -1 before the first (a recording's time begins at 0).
+        sent_s: Monotonic time at which the last group was taken; set by who sends.
     """
 
     def __init__(self, topic: str, partition: int, settings: LaneSettings, *, ticked_ns: int = NEVER) -> None:
         self.topic = topic
         self.partition = partition
         self.busy = False
+        self.sent_s = 0.0
         self.ticked_ns = ticked_ns
         self._settings = settings
         self._builder = BlockBuilder()
@@ -99,6 +102,11 @@ class Lane:
         self._received: list[int] = []
         self._line: deque[Entry] = deque()
         self._due_ns = NEVER
+
+    @property
+    def full(self) -> bool:
+        """Whether a record is complete and can only wait: a block that grows no more, or what is no block."""
+        return bool(self._line)
 
     @property
     def waiting(self) -> bool:

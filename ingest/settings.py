@@ -45,6 +45,8 @@ class BridgeSettings:
             the same: that nobody hears the patients must be said. Seconds of the wall, while we ourselves ran.
         block_bundles: A block is closed when it holds so many bundles ...
         block_bytes: ... or about so many bytes, whatever is under way. A bundle may overshoot it by its own 64 kB.
+        gather_s: Seconds that bundles gather at most before their block is closed, on a busy ward; see `ingest.pace`.
+        busy_per_s: Bundles a second from which a ward is that busy.
         slow_after_s: When the oldest message waits so long for Kafka, the bridge says that it is slow.
         status_every_s: How often the bridge says how it is, besides at every change.
         stop_timeout_s: How long a stop waits for Kafka to take what is under way; the rest comes again.
@@ -60,6 +62,8 @@ class BridgeSettings:
     patience_s: float = 10.0
     block_bundles: int = 1_000
     block_bytes: int = 256 * 1024
+    gather_s: float = 0.008
+    busy_per_s: float = 1_000.0
     slow_after_s: float = 1.0
     status_every_s: float = 2.0
     stop_timeout_s: float = 5.0
@@ -70,7 +74,9 @@ class BridgeSettings:
             raise ValueError(f"bridge is {self.bridge!r}, which can't be a level of a topic")
         if self.mqtt.session_expiry_s == 0:
             raise ValueError("mqtt.session_expiry_s is 0: what comes while the bridge is away would be lost")
-        for name in ("tick_ns", "ticks_per_s", "patience_s", "block_bundles", "slow_after_s", "status_every_s"):
+        for name in (
+            "tick_ns", "ticks_per_s", "patience_s", "block_bundles", "busy_per_s", "slow_after_s", "status_every_s",
+        ):  # fmt: skip
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, must be positive")
         # A group of records travels as one batch of at most max_record_bytes, and a block is its largest record.
