@@ -20,7 +20,7 @@ from vitals.ward import Ward
 log = logging.getLogger(__name__)
 
 _INPUT: Final = topics.INPUT.name
-_SHARE: Final = 20  # at most one part in so many of the time goes into making snapshots
+_SHARE: Final = 100  # at most one part in so many of the time goes into making snapshots
 
 
 class Keeper:
