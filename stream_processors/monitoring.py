@@ -207,7 +207,7 @@ class Monitoring:
                     headers,
                     emitted=(scored_ns, stamps.get(Stamp.MEASURED)),
                 )
-            for frames in out.frames:
+            for frames in (part for whole in out.frames for part in frames_codec.parts(whole)):
                 headers = [("end_ns", str(frames.end_ns).encode())]
                 await self._send(lane, topics.FRAMES.name, partition, None, frames_codec.encode(frames), headers)
         lane.next_offset = offset + 1

@@ -31,7 +31,7 @@ class Waiting:
 
     Attributes: as `transport.stores.base.Batch`, and
         count: Records it was made of.
-        readings: Readings in it.
+        readings: Readings in it, and values of frames.
     """
 
     def __init__(self) -> None:
@@ -140,7 +140,9 @@ class Intake:
         if message.topic == topics.INPUT.name:
             self._input(message, origin, value)
         elif message.topic == topics.FRAMES.name:
-            self.waiting.frames.append(frames_codec.decode(value))
+            frames = frames_codec.decode(value)
+            self.waiting.frames.append(frames)
+            self.waiting.readings += frames.value.size
         elif message.topic == topics.ALARMS.name:
             self._event(message, value, emitted_ns)
         elif message.topic == topics.QUARANTINE.name:

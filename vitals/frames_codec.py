@@ -6,6 +6,8 @@ each array of `Frames`, of fixed-size lists where the array has a second axis.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +20,8 @@ from vitals.signs import N_SIGNS
 
 VERSION: Final = 2
 
+ROWS: Final = 1_000
+"""Patients in one record, some 350 bytes each: well within Kafka's megabyte, however long their names are."""
 _VERSION_KEY: Final = b"teleward.frames"
 
 
@@ -85,6 +89,15 @@ def encode(frames: Frames) -> bytes:
     with pa.ipc.new_stream(sink, schema) as writer:
         writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
     return bytes(sink.getvalue())
+
+
+def parts(frames: Frames, rows: int = ROWS) -> Iterator[Frames]:
+    """Frames of many patients as several of at most so many, in order: a record of Kafka is of bounded size."""
+    names = [f.name for f in dataclasses.fields(frames) if isinstance(getattr(frames, f.name), np.ndarray)]
+    for low in range(0, max(1, len(frames.patients)), rows):
+        part = slice(low, low + rows)
+        arrays = {name: getattr(frames, name)[part] for name in names}
+        yield dataclasses.replace(frames, patients=frames.patients[part], **arrays)
 
 
 def decode(data: bytes) -> Frames:

@@ -5,6 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from transport.kafka import KafkaSettings
 from vitals import block, frames_codec
 from vitals.block import BlockBuilder, BlockError
 from vitals.events import SCORES, Frames
@@ -220,6 +221,22 @@ def test_frames_of_some_rows_and_of_reordered_arrays_are_written_all_the_same():
     one = frames(6, ("ewma",))
     some = dataclasses.replace(one, value=np.asfortranarray(one.value), measured=np.asfortranarray(one.measured))
     same(one, frames_codec.decode(frames_codec.encode(some)))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 999, 1_000, 1_001, 10_000])
+def test_frames_of_many_patients_go_as_records_of_bounded_size(rows):
+    one = frames(rows, ("ewma", "anomaly", "sepsis"))
+    one.patients = [f"{i:064d}" for i in range(rows)]
+    found = [frames_codec.encode(part) for part in frames_codec.parts(one)]
+    assert max(map(len, found)) < 0.7 * KafkaSettings("nowhere:1").max_record_bytes
+    assert len(found) == max(1, -(-rows // frames_codec.ROWS))
+    read = [frames_codec.decode(data) for data in found]
+    assert {(part.start_ns, part.end_ns, part.closed_by_ns, part.detectors) for part in read} == {
+        (one.start_ns, one.end_ns, one.closed_by_ns, one.detectors)
+    }
+    arrays = [f.name for f in dataclasses.fields(one) if isinstance(getattr(one, f.name), np.ndarray)]
+    joined = {name: np.concatenate([getattr(part, name) for part in read]) for name in arrays}
+    same(one, dataclasses.replace(one, patients=[p for part in read for p in part.patients], **joined))
 
 
 def test_frames_of_another_version_and_bytes_that_are_none_are_refused():
