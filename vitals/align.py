@@ -158,7 +158,7 @@ class Grid:
         return end, _summarise(_joined(parts), device_rank)
 
     def state(self) -> dict[str, Any]:
-        """Everything it holds, for a snapshot. The parts of a frame become one: blocks of one bundle are many arrays."""
+        """Everything it holds, for a snapshot. The parts of a frame become one: many blocks are many arrays."""
         self._open = {end: [_joined(parts)] for end, parts in self._open.items()}
         return {
             "next": self.next_end_ns,
