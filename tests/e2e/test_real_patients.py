@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from deploy.replay import through_stream, through_ward
+from deploy.scoring import run_score, wide
 from transport.recordings import open_recording
 from transport.stores.sqlite import SqliteStore
 from vitals.digest import digest
 from vitals.recording import Recording, join
-from vitals.signs import HOUR_NS, SIGNS
+from vitals.signs import HOUR_NS, MINUTE_NS, SIGNS
 
 pytestmark = [pytest.mark.integration, pytest.mark.data]
 
@@ -90,3 +93,31 @@ def test_the_ledger_of_real_patients_closes(streamed):
     _, summary, _ = streamed
     assert (summary["ledger"]["remainder"], summary["ledger"]["missing"]) == (0, 0)
     assert summary["ledger"]["devices"] == 234
+
+
+@pytest.mark.parametrize("which", ["sepsis", "anomaly"])
+def test_stored_scores_are_those_of_teleward_score(which, kinds, streamed, tmp_path):
+    """Of every stay, on the grid that it was charted on; a row of the recording is the frame that it lies in."""
+    grid_ns, recording = (HOUR_NS, kinds["hourly"]) if which == "sepsis" else (MINUTE_NS, kinds["minutes"])
+    pq.write_table(wide(recording), tmp_path / "recording.parquet")
+    run_score(which, tmp_path / "recording.parquet", tmp_path / "scores.parquet")
+    table = pq.read_table(tmp_path / "scores.parquet")
+    _, _, store = streamed
+    compared = given = 0
+    for patient in recording.patients:
+        mine = table.filter(pc.equal(table["patient"], patient))
+        end_ns = (np.rint(mine["t_s"].to_numpy() * 1e9).astype(np.int64) // grid_ns + 1) * grid_ns
+        said = np.where(mine["assessable"].to_numpy(zero_copy_only=False), mine["score"].to_numpy(), np.nan)
+        frames = store.frames(patient, -FOREVER, FOREVER)
+        (name,) = (n for n in frames.detectors if n.startswith(which))
+        due = frames.end_ns % grid_ns == 0
+        stored = dict(zip(frames.end_ns[due].tolist(), frames.detectors[name][due].tolist(), strict=True))
+        both = [i for i, end in enumerate(end_ns.tolist()) if end in stored]
+        assert len(both) >= len(end_ns) - 1, "the last frame may still be open when a recording ends"
+        np.testing.assert_allclose(
+            [stored[end] for end in end_ns[both].tolist()], said[both], rtol=0, atol=1e-5, err_msg=patient
+        )
+        compared += len(both)
+        given += int(np.isfinite(said[both]).sum())
+    assert compared > 1_000
+    assert given > compared / 4
