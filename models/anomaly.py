@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from models.anomaly_grid import SIGNS
 from models.anomaly_model import SHIPPED, AnomalyHead, AnomalyModel
 from models.anomaly_recording import score_recording
 from models.anomaly_words import explain, words
-from models.runtime import broken
+from models.runtime import begun, broken
 from vitals.detector import FrameInput, Scored, State
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from vitals.events import Why
 
 __all__ = ["SHIPPED", "AnomalyDetector", "AnomalyHead", "AnomalyModel", "explain", "score_recording", "words"]
+
+
+_SIGNS = [int(sign) for sign in SIGNS]
 
 
 class AnomalyDetector:
@@ -50,9 +54,11 @@ class AnomalyDetector:
         Only what was measured within the frame counts: an older value that is still valid says nothing new.
         """
         row, after = self.model.step(frames.value, frames.measured, state)
+        seen = (frames.measured[:, _SIGNS] & np.isfinite(frames.value[:, _SIGNS])).any(axis=1)
+        after = begun(seen | (state["count"] > 0), state, after)
         ok, failed = row.assessable, broken(row.score, after["hidden"])
         part, sign = np.where(ok, row.part, -1), np.where(ok, row.sign, -1)
-        return Scored(np.where(ok, row.score, np.nan), part, sign, failed), dict(after)
+        return Scored(np.where(ok, row.score, np.nan), part, sign, failed), after
 
     def explain(self, frames: FrameInput, before: State, after: State) -> list[Why]:
         """Why each patient's newest score is what it is; see `vitals.detector.Explains`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
@@ -10,6 +10,8 @@ import onnxruntime
 from models.artifact import ArtifactMismatchError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from models.artifact import Artifact
@@ -30,6 +32,26 @@ def broken(said: NDArray[np.floating], hidden: NDArray[np.floating]) -> NDArray[
         hidden: Shape (n, state_width), the next state.
     """
     return np.asarray(~(np.isfinite(said) & np.isfinite(hidden).all(axis=1)))
+
+
+def begun(
+    rows: NDArray[np.bool_], before: Mapping[str, NDArray[Any]], after: Mapping[str, NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
+    """The state after a frame, where a stay has begun; where it has not, the state before it.
+
+    A stay begins with its first measurement, as it does in what the networks learned from: a patient who is watched
+    from five minutes before the hour, or before the sensors are on, has no empty hour in front.
+
+    Args:
+        rows: Shape (n,), where something was measured in this frame or one before.
+        before: Of these n patients.
+        after: And after the frame.
+    """
+    if rows.all():
+        return dict(after)
+    return {
+        name: np.where(rows.reshape(-1, *[1] * (array.ndim - 1)), array, before[name]) for name, array in after.items()
+    }
 
 
 class Runtime:

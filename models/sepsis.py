@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.runtime import broken
+from models.runtime import begun, broken
 from models.sepsis_model import SHIPPED, SepsisHead, SepsisModel, hourly_values, sources
 from models.sepsis_recording import score_recording, score_stays
 from models.sepsis_words import explain, groups_of
@@ -58,6 +58,7 @@ class SepsisDetector:
         values = hourly_values(frames.value, frames.measured, len(self.model.settings.inputs))
         static = np.stack([frames.age_years, frames.sex], axis=1).astype(np.float32)
         hour, after = self.model.step(values, static, state)
+        after = begun(np.isfinite(values).any(axis=1) | (state["hours"] > 0), state, after)
         n = len(values)
         part = np.where(hour.assessable, 0, -1).astype(np.int64)
         failed = broken(hour.logit, after["hidden"])
