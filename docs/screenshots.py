@@ -47,7 +47,8 @@ def ward() -> FakeWard:
     hashed = hash_password(PASSWORD)
     made.console.accounts.add(Account("imre", Role.LEAD, hashed))
     made.console.accounts.add(Account("cora", Role.CARER, hashed, "p-23"))
-    made_up_ward(made)
+    # As the two alarms that are raised below tell it.
+    made_up_ward(made, ill={"p-05": {"resp": 2.1, "temp_c": 0.31, "hr": 4}, "p-03": {"hr": 17}})
     return made
 
 

@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -235,8 +235,10 @@ def fall_ill(body: Body, from_ns: int, **per_hour: float) -> None:
     body.drift = {Sign[name.upper()]: slope for name, slope in per_hour.items()}
 
 
-def made_up_ward(ward: FakeWard, patients: int = 40, hours: float = 6.0) -> None:
-    """Forty people, of whom some are ill, and six hours of their lives."""
+def made_up_ward(
+    ward: FakeWard, patients: int = 40, hours: float = 6.0, ill: Mapping[str, dict[str, float]] | None = None
+) -> None:
+    """Forty people, of whom some are ill, and six hours of their lives; `ill` since they began: name -> drifts."""
     names = [f"p-{i:02}" for i in range(1, patients + 1)]
     for name in names:
         ward.body(name)
@@ -246,6 +248,8 @@ def made_up_ward(ward: FakeWard, patients: int = 40, hours: float = 6.0) -> None
     fall_ill(b["p-19"], now - 2 * HOUR_NS, spo2=-5.6, resp=6, hr=9)
     fall_ill(b["p-26"], now - HOUR_NS, hr=62)
     fall_ill(b["p-15"], now - 5 * HOUR_NS, temp_c=0.5)
+    for name, drifts in (ill or {}).items():
+        fall_ill(b[name], int(now - hours * HOUR_NS), **drifts)
     b["p-30"].off = {Sign.CONSCIOUSNESS, Sign.OXYGEN, Sign.TEMP_C}
     first = int(now - hours * HOUR_NS) // MINUTE_NS * MINUTE_NS
     for end_ns in range(first, now + 1, MINUTE_NS):
