@@ -277,3 +277,11 @@ def test_an_alarm_can_ask_why_and_gets_what_counted_and_how_old_it_is(detector):
         assert one.threshold == pytest.approx(detector.threshold, abs=1e-6)
         assert all(c.words and (c.age_s is None or c.age_s >= 0) for c in one.contributions)
         assert one.trust
+
+
+def test_a_child_gets_no_score_and_an_unknown_age_does(detector):
+    values, static = ward(4, detector.warm_up + 4, missing=0)
+    static[:, 0] = [8, 15.9, 16, np.nan]
+    scores, _ = run(detector, values, static)
+    assert np.isnan(scores[:, :2]).all()
+    assert np.isfinite(scores[-1, 2:]).all()
