@@ -107,6 +107,23 @@ async def test_live_events_are_reported_as_pushed_when_the_server_took_them():
     await page.stream.aclose()
 
 
+async def test_an_alarm_does_not_wait_until_the_next_change_is_due():
+    console = make(coalesce_s=8.0, heartbeat_s=100.0, silence_s=300.0)
+    console.on_frames(frames({"p-1": WELL}, 1))
+    page = Page(console)
+    await page.next("picture")
+    console.on_frames(frames({"p-1": WELL | {"hr": 99}}, 2))
+    following = asyncio.create_task(page.next("change"))
+    for _ in range(5):  # the stream sees the change, and waits until it may tell it
+        await asyncio.sleep(0)
+    alarms = Alarms()
+    alarms.raised("p-1", "spo2-low", 2)
+    console.on_alarm(alarms.events[0], {"scored": at(0), "emitted": at(0)}, (0, 0))
+    _, change = await following  # within five seconds, or it fails
+    assert change["fresh"] == [{"id": alarms.events[0].event_id, "patient": "p-1"}]
+    await page.stream.aclose()
+
+
 async def test_an_answer_goes_to_its_person_alone():
     console = make()
     alarms = Alarms()
