@@ -20,7 +20,8 @@ from vitals.ward import Ward
 log = logging.getLogger(__name__)
 
 _INPUT: Final = topics.INPUT.name
-_SHARE: Final = 100  # at most one part in so many of the time goes into making snapshots
+_SHARE: Final = 100  # one part in so many of the time goes into making snapshots ...
+_LONGEST_S: Final = 10.0  # ... unless so much log would have to be judged again
 
 
 class Keeper:
@@ -103,7 +104,7 @@ class Keeper:
                 generation = lane.generation
             shards = snapshots.cut(state, self._settings.shard_bytes)
             # Its own work alone sets the pace: after ten minutes without Kafka the next one is due at once.
-            rest_s = max(self._settings.snapshot_every_s, _SHARE * (time.monotonic() - began))
+            rest_s = max(self._settings.snapshot_every_s, min(_SHARE * (time.monotonic() - began), _LONGEST_S))
             # They stay pending until all are acknowledged: whoever is cancelled here leaves them to the next snapshot.
             for sent in lane.pending[:effects]:
                 await sent

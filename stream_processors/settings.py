@@ -25,7 +25,7 @@ class StreamSettings:
         session_s: After how long without a heartbeat a worker's partitions go to another.
         buffer: Records waiting inside Faust, over all partitions; blocks are large, so few are enough.
         snapshot_every_s: Shortest time between two snapshots of a partition; the effective one is longer where a
-            snapshot takes long (at most a hundredth of the time goes into them).
+            snapshot takes long (a hundredth of the time goes into them, but none waits longer than 10 s).
         shard_bytes: Largest record of a snapshot, well under Kafka's limit.
         status_every_s: How often an app says how it is.
         model_deadline_s: Longest that a detector may take for one closed frame of one partition; below the ward's

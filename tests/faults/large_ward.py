@@ -202,8 +202,8 @@ class LargeWard:
             while True:
                 ends = await consumer.end_offsets(places)
                 behind = [ends[at] - (await consumer.committed(at) or 0) for at in places]
-                # A snapshot each few seconds, and some records of each partition a second.
-                if max(behind) < 100:
+                # A snapshot each ten seconds or more often, and some eight records of each partition a second.
+                if max(behind) < 200:
                     return
                 await asyncio.sleep(0.2)
         finally:
