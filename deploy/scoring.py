@@ -15,7 +15,7 @@ from transport.recordings import open_recording
 from vitals.align import VALID_NS, AlignSettings, measures
 from vitals.reading import FloatArray, IntArray
 from vitals.recording import PatientRecord, Recording
-from vitals.scores import NEWS2, NEWS2_MEASURES, score
+from vitals.scores import ADULT_YEARS, NEWS2, NEWS2_MEASURES, score
 from vitals.screening import screened
 from vitals.signs import MINUTE_NS, N_SIGNS, SECOND_NS
 
@@ -136,7 +136,8 @@ def _news2(record: PatientRecord) -> tuple[FloatArray, FloatArray, FloatArray, A
     stands = _standing(time, value, cadence)
     chosen, _ = measures(stands)
     scored = score(chosen, np.ones(len(chosen), dtype=np.int64))
-    some = ~np.isnan(chosen[:, list(NEWS2_MEASURES)]).all(axis=1)
+    # As in a ward: a child's row stands, and is not assessable.
+    some = ~np.isnan(chosen[:, list(NEWS2_MEASURES)]).all(axis=1) & ~(record.age < ADULT_YEARS)
     return time / SECOND_NS, scored.low[:, NEWS2], scored.high[:, NEWS2], some, place
 
 

@@ -19,7 +19,6 @@ from models.sepsis_words import explain, groups_of
 from vitals.detector import FrameInput, Scored, State
 from vitals.events import Why
 from vitals.features import VITALS
-from vitals.scores import ADULT_YEARS
 from vitals.signs import SECOND_NS
 
 if TYPE_CHECKING:
@@ -61,11 +60,9 @@ class SepsisDetector:
         hour, after = self.model.step(values, static, state)
         after = begun(np.isfinite(values).any(axis=1) | (state["hours"] > 0), state, after)
         n = len(values)
-        # Four of the 32,208 patients it learned from were so young.
-        ok = hour.assessable & ~(frames.age_years < ADULT_YEARS)
-        part = np.where(ok, 0, -1).astype(np.int64)
+        part = np.where(hour.assessable, 0, -1).astype(np.int64)
         failed = broken(hour.logit, after["hidden"])
-        return Scored(np.where(ok, hour.score, np.nan), part, np.full(n, -1, np.int64), failed), after
+        return Scored(np.where(hour.assessable, hour.score, np.nan), part, np.full(n, -1, np.int64), failed), after
 
     def explain(self, frames: FrameInput, before: State, after: State) -> list[Why]:
         """Why each patient's newest score is what it is; see `vitals.detector.Explains`."""

@@ -17,6 +17,7 @@ from models import artifact as artifacts
 from models.runtime import Runtime
 from vitals import features
 from vitals.features import FeatureSettings, FeatureState, feature_step
+from vitals.scores import ADULT_YEARS
 from vitals.signs import HOUR_NS, SOURCES, Measure, Sign
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Hour(msgspec.Struct, frozen=True):
     logit: NDArray[np.float64]
     """Mean log-odds of the members, before calibration."""
     assessable: NDArray[np.bool_]
-    """False: warm-up, too little is fresh, or the input is unlike the training patients'."""
+    """False: warm-up, too little is fresh, the input is unlike the training patients', or a child."""
 
 
 class SepsisModel:
@@ -125,7 +126,8 @@ class SepsisModel:
             low=self.calibrate(members.min(axis=1).astype(np.float64)),
             high=self.calibrate(members.max(axis=1).astype(np.float64)),
             logit=logit,
-            assessable=self._assessable(memory, x, hours),
+            # Four of the 32,208 patients it learned from were under 16.
+            assessable=self._assessable(memory, x, hours) & ~(static[:, 0] < ADULT_YEARS),
         )
         return hour, {**memory.arrays(), "hidden": hidden, "hours": hours}
 
