@@ -12,6 +12,24 @@ from typing import Any, Final
 _COLOURS: Final = ("#2563eb", "#dc2626", "#059669", "#d97706", "#7c3aed", "#0891b2", "#be185d", "#4d7c0f")
 _WIDTH: Final = 720
 _HEIGHT: Final = 300
+_MEANS: Final = {
+    "to_event": "meant to be sent, until somebody has read the alarm event that it raised",
+    "event.to_bridge": "of that: until the bridge has it",
+    "event.to_monitoring": "then until a worker has it",
+    "event.judged": "then until the ward has judged it",
+    "event.to_reader": "then until a reader of the topic has the event",
+    "to_page": "meant to be sent, until the console's stream has brought the alarm",
+    "to_alarm": "published, until Kafka has the alarm event",
+    "to_scored": "every bundle: meant to be sent, until the ward has judged it",
+    "to_stored": "every bundle: meant to be sent, until the store has acknowledged it",
+    "radio": "published, until the bridge has it",
+    "ingest": "with the bridge, until Kafka has it",
+    "log": "with Kafka, until a worker has it",
+    "storing.log": "with Kafka, until storing has it",
+    "judge": "a record with a worker, until the ward has judged it",
+    "emit": "judged, until Kafka has the alarm event",
+    "store": "an alarm event with Kafka, until the store has it",
+}
 _COLUMNS: Final = ("count", "mean_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "p99.9_ms", "max_ms")
 
 
@@ -114,10 +132,14 @@ def page(result: Mapping[str, Any]) -> str:
 def _table(rows: Mapping[str, Mapping[str, Any]], columns: tuple[str, ...]) -> str:
     head = "".join(f"<th>{html.escape(column.replace('_ms', ', ms').replace('_', ' '))}</th>" for column in columns)
     lines = [
-        f"<tr><td>{html.escape(name)}</td>" + "".join(f"<td>{row.get(c, '')}</td>" for c in columns) + "</tr>"
+        f"<tr><td>{html.escape(name)}{_meaning(name)}</td>" + "".join(f"<td>{row.get(c, '')}</td>" for c in columns) + "</tr>"
         for name, row in rows.items()
     ]
     return f"<table><tr><th></th>{head}</tr>{''.join(lines)}</table>"
+
+
+def _meaning(name: str) -> str:
+    return f"<br><small>{html.escape(_MEANS[name])}</small>" if name in _MEANS else ""
 
 
 def _rows(rows: list[Mapping[str, Any]]) -> str:
@@ -146,7 +168,7 @@ def _curves(curves: Mapping[str, list[list[float]]]) -> str:
         place = (math.log10(max(value, 10.0**low)) - low) / (high - low)
         return _HEIGHT - 30 - (_HEIGHT - 50) * place
 
-    parts = [f'<svg viewBox="0 0 {_WIDTH + 200} {_HEIGHT}" role="img" aria-label="percentile curves">']
+    parts = [f'<svg viewBox="-16 0 {_WIDTH + 216} {_HEIGHT}" role="img" aria-label="percentile curves">']
     for power in range(low, high + 1):
         at = y(10.0**power)
         parts.append(
