@@ -132,7 +132,9 @@ def page(result: Mapping[str, Any]) -> str:
 def _table(rows: Mapping[str, Mapping[str, Any]], columns: tuple[str, ...]) -> str:
     head = "".join(f"<th>{html.escape(column.replace('_ms', ', ms').replace('_', ' '))}</th>" for column in columns)
     lines = [
-        f"<tr><td>{html.escape(name)}{_meaning(name)}</td>" + "".join(f"<td>{row.get(c, '')}</td>" for c in columns) + "</tr>"
+        f"<tr><td>{html.escape(name)}{_meaning(name)}</td>"
+        + "".join(f"<td>{row.get(c, '')}</td>" for c in columns)
+        + "</tr>"
         for name, row in rows.items()
     ]
     return f"<table><tr><th></th>{head}</tr>{''.join(lines)}</table>"
