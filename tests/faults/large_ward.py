@@ -165,7 +165,11 @@ class LargeWard:
             self.supervisor._tasks.pop(name).cancel()
             self.supervisor._stages = [[one for one in stage if one.name != name] for stage in self.supervisor._stages]
         at_s = time.time()
-        os.kill(self.parts[name].pid, signal.SIGKILL)
+        pid = self.parts[name].pid
+        os.kill(pid, signal.SIGKILL)
+        if for_good:
+            while self.parts[name].pid:  # nobody else asks for how it ended
+                time.sleep(0.001)
         return at_s
 
     async def until_alarms_flow(self, after_s: float) -> list[float]:

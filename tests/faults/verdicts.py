@@ -175,7 +175,8 @@ def _the_store_has_it_all(store: Store, events: list[AlarmEvent], plan: Plan, tr
     kept = store.alarm_events()
     assert {one.event.event_id: one.event for one in kept} == {event.event_id: event for event in events}
     readings = store.counts().readings
-    assert readings == sum(counts.readings for counts in truth.counts.values())
+    sent = sum(counts.readings for counts in truth.counts.values())
+    assert readings == sent, f"{readings} readings kept of {sent} sent"
     end_ns = (plan.end_ns or 0) + SECOND_NS
     for patient, sign, times, values in _sent(scenario, plan.start_ns):
         series = store.series(patient, (sign,), plan.start_ns, end_ns)[sign]
