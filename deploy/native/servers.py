@@ -23,6 +23,7 @@ from typing import Any, Final, Self
 from deploy.brokers import values
 from deploy.brokers.mosquitto import BrokerFiles, Listener, Role, Tls, configuration
 from deploy.devices import Accounts, tell_broker
+from deploy.native import influx_wal
 from deploy.native.installed import Installed, look
 from deploy.native.kafka import QUICK_START, Kafka
 from deploy.native.process import LOOPBACK, Server, ServerError, free_port
@@ -134,6 +135,7 @@ class Influx(Server):
 
     async def start(self) -> None:
         """Start it; returns when it answers and its database is there."""
+        await asyncio.to_thread(influx_wal.mend, self.folder)
         await super().start()
         if self._database:
             await self.query(f'CREATE DATABASE "{self._database}"')
