@@ -1,10 +1,10 @@
 """Takes torn tails off the log files of InfluxDB 1.8 before it opens them.
 
-A server that dies while it writes, or whose disk is full, leaves half an entry at the end of a log file (``*.wal``). At its
-next start 1.8 first opens the newest file to go on behind its end, and then, reading it, cuts the half entry off
+A server that dies while it writes, or whose disk is full, leaves half an entry at the end of a log file (``*.wal``).
+At its next start 1.8 first opens the newest file to go on behind its end, and then, reading it, cuts the half entry off
 (``WAL.Open`` before ``Engine.reloadCache``): what it writes and acknowledges from then on stands behind a hole. The
-start after that finds the hole, takes it for damage, and cuts off all that follows it: acknowledged points are gone. A file
-that ends with a whole entry has no such story.
+start after that finds the hole, takes it for damage, and cuts off all that follows it: acknowledged points are gone.
+A file that ends with a whole entry has no such story.
 
 An entry is a byte of type, four bytes of length (big endian), and so many bytes.
 """
@@ -52,9 +52,7 @@ def mend(folder: Path) -> dict[Path, int]:
         with path.open("r+b") as file:
             file.truncate(whole)
             os.fsync(file.fileno())
-        log.warning(
-            "%s ended with half an entry of %d bytes, which nobody was told is kept: cut off", path, size - whole
-        )
+        log.warning("%s ended with half an entry of %d bytes, never acknowledged: cut off", path, size - whole)
         cut[path] = size - whole
     return cut
 
