@@ -69,10 +69,11 @@ def test_a_broken_one_stops_the_start_and_not_the_ward(tmp_path):
 def test_a_slow_shadow_does_not_hold_up_the_one_that_serves(tmp_path, monkeypatch):
     """Each version has a thread of its own: while the shadow hangs the others answer, and only it is told as late."""
     ward = make_ward((version(tmp_path / "slow", "9.0.2"),))
-    shadow, go_on = ward.plugs[-1].detector, threading.Event()
+    shadow, hangs, go_on = ward.plugs[-1].detector, threading.Event(), threading.Event()
     step = shadow.step
 
     def slow(*args):
+        hangs.set()
         go_on.wait(60)
         return step(*args)
 
@@ -90,6 +91,7 @@ def test_a_slow_shadow_does_not_hold_up_the_one_that_serves(tmp_path, monkeypatc
         others = [job for job in ahead._waiting if job.batch.detector is not shadow]
         assert sorted(job.batch.detector.name for job in others) == ["anomaly", "ewma", "sepsis"]
         assert all(job.done.wait(60) for job in others)
+        assert hangs.wait(60)
         now_s = 10.0
         assert [(w.detector, w.version, w.state) for w in ahead.words()] == [("sepsis", "9.0.2", "late")]
     finally:
