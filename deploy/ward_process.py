@@ -150,6 +150,9 @@ class WardProcess:
         self._exit.push_async_callback(self.monitoring.stop)
         self.bridge = Bridge(
             BridgeSettings(
+                # Bridge, judges, store and page share one interpreter here: records are what it runs out of first.
+                gather_s=0.02,
+                busy_per_s=200.0,
                 mqtt=MqttSettings("bridge", port=self.stack.mqtt_port, receive_maximum=100),
                 kafka=kafka,
                 ticks=settings.ticks,
