@@ -242,7 +242,7 @@ class WardProcess:
         Args:
             published: Messages (bundles and marks) that the MQTT broker has acknowledged to the devices.
         """
-        while self.taken < published:
+        while self.taken < published or self.bridge.held:  # what is taken may still gather
             await self._breathe()
         await self._reached((topics.INPUT.name, topics.QUARANTINE.name))
         await self._reached((topics.ALARMS.name, topics.FRAMES.name))
