@@ -11,13 +11,16 @@ import asyncio
 import contextlib
 import logging
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Coroutine
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import msgspec
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from stream_processors.app import Clock, Fatal, appended_ns, build_app, commit, end_process, start
+from stream_processors.places import Places
 from stream_processors.settings import StoringSettings
 from stream_processors.storing_intake import READ, STATES, Intake, Waiting
 from transport.kafka import make_producer
@@ -32,6 +35,8 @@ from vitals.signs import SECOND_NS
 log = logging.getLogger(__name__)
 
 _json = msgspec.json.Encoder()
+_KAFKA_AGAIN_S: Final = 1.0
+_LOOK_EVERY_S: Final = 5.0
 # Whatever a record may hold instead of what it should: it is counted, and the next one is kept.
 _UNREADABLE: Final = (BlockError, FramesError, QuarantineError, ValueError, TypeError, KeyError, RecursionError)
 
@@ -64,7 +69,9 @@ class Storing:
         self._store = store
         self._fatal = fatal
         self._intake = Intake()
+        self._places = Places(lambda: self._app.consumer)
         self._restored = False
+        self._turn = 0  # how often partitions were given out; what waited before belongs to whoever has them now
         self._writing = asyncio.Lock()
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
@@ -99,7 +106,8 @@ class Storing:
         app.on_partitions_revoked.connect(self._on_leaving)
         app.on_before_shutdown.connect(self._on_leaving)
         await start(app)
-        self._tasks = [asyncio.create_task(self._keep_writing()), asyncio.create_task(self._keep_saying())]
+        tasks = (self._keep_writing(), self._keep_looking(), self._keep_saying())
+        self._tasks = [asyncio.create_task(task) for task in tasks]
 
     async def stop(self) -> None:
         """Write what waits, if the store answers, leave the group, close."""
@@ -113,7 +121,9 @@ class Storing:
 
     async def _on_assigned(self, *_: Any, **__: Any) -> None:
         # What waits belongs to partitions that may be another's now; it is read again by whoever has them.
+        self._turn += 1
         self._intake.waiting, self._written, self._restored = Waiting(), {}, False
+        self._places.forget()
         self._room.set()
         self._full.clear()
         if self._app.consumer.assignment():
@@ -127,9 +137,14 @@ class Storing:
     # -- reading -----------------------------------------------------------------------------------------------------
 
     async def _take(self, message: Any) -> None:
+        turn = self._turn
         await self._room.wait()
         while not self._restored:
             await self._restore()
+        tp = TP(message.topic, message.partition)
+        # One that waited while partitions were given out anew comes again, in its turn.
+        if turn != self._turn or not await self._places.is_next(tp, message.offset):
+            return
         self.counts.records += 1
         try:
             emitted = appended_ns(message, self._clock) if message.topic == topics.ALARMS.name else None
@@ -141,6 +156,7 @@ class Storing:
             what = type(error).__name__
             log.warning("%s %d:%d not kept: %s", message.topic, message.partition, message.offset, what)
         self._intake.settle(message)
+        self._places.took(tp, message.offset)
         if self._is_full():
             self._room.clear()
             self._full.set()
@@ -153,21 +169,39 @@ class Storing:
     async def _restore(self) -> None:
         """Go on from what the store keeps; returns with nothing done where it does not answer yet."""
         async with self._writing:  # a batch on its way may still change it
-            mine = {tp for tp in self._app.consumer.assignment() if tp.topic == topics.INPUT.name}
+            if self._restored:
+                return
+            turn, mine = self._turn, sorted(self._app.consumer.assignment())
             try:
                 books = await asyncio.to_thread(self._store.books, STATES)
-                ends = await self._app.consumer.highwaters(*mine) if mine else {}
-            except StoreUnavailable as error:
+                settled = await asyncio.to_thread(lambda: {tp: self._store.settled(*tp) for tp in mine})
+                first, ends = (
+                    await self._app.consumer.earliest_offsets(*mine),
+                    await self._app.consumer.highwaters(*mine),
+                )
+            except (StoreUnavailable, KafkaError) as error:
                 self._note_trouble(error)
-                await asyncio.sleep(error.retry_after_s)
+                await asyncio.sleep(error.retry_after_s if isinstance(error, StoreUnavailable) else _KAFKA_AGAIN_S)
                 return
-            for partition in self._intake.restore(books, {tp.partition: end or 0 for tp, end in ends.items()}):
+            if turn != self._turn:
+                return
+            inputs = {tp.partition: ends[tp] for tp in mine if tp.topic == topics.INPUT.name}
+            for partition in self._intake.restore(books, inputs):
                 log.error(
                     "%s, partition %d, ends before what the store has of it: another Kafka? A database belongs to one",
                     topics.INPUT.name,
                     partition,
                 )
+            self._places.begin(settled, first, ends)
             self._restored = True
+        await self._places.go_to()
+
+    async def _keep_looking(self) -> None:
+        """Nothing may wait for a record that comes later: on a quiet topic that is a long time."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            if self._room.is_set() and self._app.consumer.assignment():
+                await (self._places.look() if self._restored else self._restore())
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
@@ -206,29 +240,39 @@ class Storing:
         async with self._writing:  # one batch at a time, or an offset could pass one that failed
             if not self._intake.waiting.count:
                 return
-            waiting = self._intake.take_all()
+            turn, waiting = self._turn, self._intake.take_all()
             try:
-                await asyncio.to_thread(self._store.write, waiting.batch())
+                # To its end, whoever stops us: a thread goes on writing what nobody waits for any more, and the same
+                # records would be written beside it by whoever has the lock next.
+                stopped = await to_its_end(asyncio.to_thread(self._store.write, waiting.batch()))
             except BaseException:
-                waiting.join(self._intake.waiting)
-                self._intake.waiting = waiting
+                if turn == self._turn:
+                    waiting.join(self._intake.waiting)
+                    self._intake.waiting = waiting
                 raise
-            stored_ns = self._clock.now_ns()
-            for event in waiting.events:
-                if Stamp.STORED not in event.stamps and Stamp.SCORED in event.stamps:
-                    began = event.stamps.get(Stamp.EMITTED, event.stamps[Stamp.SCORED])
-                    self.hops[Hop.STORE].record(max(0, stored_ns - began))
-                    # The last stamp of an event is known only now; it goes with the next batch, over the same point.
-                    self._intake.waiting.events.append(replace(event, stamps={**event.stamps, Stamp.STORED: stored_ns}))
-            for record in waiting.blocks:
-                self.ways[TO_STORED].record_many(stored_ns - record.block.sent_ns)
-            self.counts.written += waiting.count
-            self.counts.batches += 1
-            for (topic, partition), offset in waiting.settled.items():
-                self._written[TP(topic, partition)] = offset
-            if not self._is_full():
-                self._room.set()
-                self._full.clear()
+            if turn == self._turn:
+                self._note_written(waiting)
+            if stopped:
+                raise asyncio.CancelledError
+
+    def _note_written(self, waiting: Waiting) -> None:
+        """The store has all of this."""
+        stored_ns = self._clock.now_ns()
+        for event in waiting.events:
+            if Stamp.STORED not in event.stamps and Stamp.SCORED in event.stamps:
+                began = event.stamps.get(Stamp.EMITTED, event.stamps[Stamp.SCORED])
+                self.hops[Hop.STORE].record(max(0, stored_ns - began))
+                # The last stamp of an event is known only now; it goes with the next batch, over the same point.
+                self._intake.waiting.events.append(replace(event, stamps={**event.stamps, Stamp.STORED: stored_ns}))
+        for record in waiting.blocks:
+            self.ways[TO_STORED].record_many(stored_ns - record.block.sent_ns)
+        self.counts.written += waiting.count
+        self.counts.batches += 1
+        for (topic, partition), offset in waiting.settled.items():
+            self._written[TP(topic, partition)] = offset
+        if not self._is_full():
+            self._room.set()
+            self._full.clear()
 
     async def _commit(self) -> None:
         written, self._written = self._written, {}
@@ -275,11 +319,33 @@ class Storing:
             "waiting": self._intake.waiting.count,
             "away_s": away_s,
             **({"behind_s": (now_ns - self._intake.now_ns) / SECOND_NS} if self._intake.now_ns >= 0 else {}),
-            "counts": {name: getattr(self.counts, name) for name in StoringCounts.__dataclass_fields__}
+            "counts": asdict(self.counts)
+            | {"skipped": self._places.skipped, "lost": self._places.lost}
             | {"rejected": sum(rejected.values())},
             "hops": {hop.value: histogram.to_bytes().hex() for hop, histogram in self.hops.items()},
             "ways": {way: histogram.to_bytes().hex() for way, histogram in self.ways.items()},
         }
+
+
+async def to_its_end(work: Coroutine[Any, Any, object]) -> bool:
+    """Wait for work that cannot be taken back, though we are told to stop in between.
+
+    Returns:
+        Whether we were told to stop.
+
+    Raises:
+        CancelledError: If we were told to stop and the work failed.
+    """
+    task, stopped = asyncio.ensure_future(work), False
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            stopped = True
+    if stopped and not task.cancelled() and (error := task.exception()) is not None:
+        raise asyncio.CancelledError from error
+    task.result()
+    return stopped
 
 
 async def _reached(event: asyncio.Event, until_s: float) -> None:

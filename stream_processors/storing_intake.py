@@ -50,17 +50,17 @@ class Waiting:
         self.readings = 0
 
     def batch(self) -> Batch:
-        """All of it."""
+        """All of it, as it is now: what joins later does not change a batch that a thread is writing."""
         return Batch(
-            blocks=self.blocks,
-            refusals=self.refusals,
-            frames=self.frames,
-            events=self.events,
-            hops=self.hops,
-            states=self.states,
-            health=self.health,
+            blocks=list(self.blocks),
+            refusals=list(self.refusals),
+            frames=list(self.frames),
+            events=list(self.events),
+            hops=list(self.hops),
+            states=list(self.states),
+            health=list(self.health),
             ledger_at_ns=self.ledger_at_ns,
-            books=self.books,
+            books=dict(self.books),
             settled=[Origin(topic, partition, offset) for (topic, partition), offset in sorted(self.settled.items())],
         )
 

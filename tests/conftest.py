@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -12,11 +13,18 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 ROOT = Path(__file__).parent.parent
+LEAVING_S = 60
 
 # Whoever starts the tests in the background has Ctrl-C ignored for all that follows; tests that press it would wait
 # for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """A thread that a test left behind would keep the process for ever: say where it stands, and end."""
+    faulthandler.dump_traceback_later(LEAVING_S, exit=True, file=sys.__stderr__)
 
 
 @pytest.fixture(scope="session")

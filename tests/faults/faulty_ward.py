@@ -243,6 +243,18 @@ class FaultyWard:
                 os.kill(pid, signal.SIGKILL)
         self.faults.append(Fault(f"kill -9 {' and '.join(names)}", time.time()))
 
+    async def stand_still(self, name: str, seconds: float) -> None:
+        """Stop a process (SIGSTOP) for some seconds of the wall: nobody is told, and it does not know."""
+        servers = {server.name: server for server in self.stack.servers}
+        pid = (self.parts.get(name) or servers[name]).pid
+        assert pid
+        with self._lasting(f"{name} stands still for {seconds:g} s"):
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                await asyncio.sleep(seconds)  # how long the fault lasts; nothing is waited for
+            finally:
+                os.kill(pid, signal.SIGCONT)
+
     def set_clock(self, ahead_s: float) -> None:
         """Set the wall clock of `set_clock_of`, so many seconds of ward time ahead of everybody's."""
         self._wrong.set(ahead_s / SPEED)

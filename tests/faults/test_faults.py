@@ -64,6 +64,17 @@ def pull(part: str, shortest_s: float, longest_s: float) -> Befalls:
     return befalls
 
 
+def stand_still(name: str, *, killed: str = "") -> Befalls:
+    """A part stands still for longer than its session; a server may die meanwhile."""
+
+    async def befalls(ward: FaultyWard, fate: Fate) -> None:
+        if killed:
+            ward.kill(killed)
+        await ward.stand_still(name, round(fate.uniform(3.5, 6.0), 1))
+
+    return befalls
+
+
 async def full_disk(ward: FaultyWard, fate: Fate) -> None:
     await ward.fill_disk(round(fate.uniform(3.0, 6.0), 1))
 
@@ -142,6 +153,9 @@ LONG = [
     ("kill -9 of InfluxDB", kill("influxd"), {"store": "influx"}),
     ("kill -9 of Kafka", kill("kafka"), {}),
     ("kill -9 of Mosquitto", kill("mosquitto"), {}),
+    ("a worker stands still", stand_still("monitoring-0"), {}),
+    ("storing stands still, into InfluxDB", stand_still("storing"), {"store": "influx"}),
+    ("storing stands still, InfluxDB killed", stand_still("storing", killed="influxd"), {"store": "influx"}),
     ("bridge to Mosquitto cut", cut("bridge_to_mqtt", "bridge to Mosquitto", swallow=False), {}),
     ("bridge to Mosquitto swallowed", cut("bridge_to_mqtt", "bridge to Mosquitto", swallow=True), {}),
     ("all to Kafka cut", cut("to_kafka", "everybody to Kafka", swallow=False), {}),

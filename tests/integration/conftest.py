@@ -17,7 +17,7 @@ from transport.mqtt import MqttClient, MqttSettings
 from vitals import topics
 
 PARTITIONS = 3
-TEST_TIMEOUT_S = 60.0
+TEST_TIMEOUT_S = 240.0
 
 Connect = Callable[..., Awaitable[MqttClient]]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import natives
@@ -30,7 +31,11 @@ from vitals.patient_states import PatientState, PatientStates
 from vitals.reading import Block
 from vitals.ward import Ward
 
-pytestmark = pytest.mark.integration
+pytestmark = [
+    pytest.mark.integration,
+    # An app that is left behind after `STOP_S`, as a killed one is, ends in its own time: a commit of its is cancelled.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
+]
 
 INPUT = topics.INPUT.name
 FOR_EVER = Retention(raw_days=100_000, long_days=100_000)
@@ -122,14 +127,30 @@ async def judged(kafka: KafkaSettings) -> int:
     """Have all of the input judged by a monitoring that has told its health once or more; how many events there are."""
     stream = StreamSettings(kafka, partitions=natives.PARTITIONS, session_s=1.5, status_every_s=0.2)
     async with TopicReader(kafka, (topics.HEALTH.name,), begin="latest") as said:
-        app = Monitoring(stream, WardClock())
+        failures: list[Exception] = []
+        app = Monitoring(stream, WardClock(), fatal=lambda _, error: failures.append(error))
         await app.start()
-        while app.positions.get(0, 0) < len(RECORDS):
-            await asyncio.sleep(0.01)
-        while not any(b'"monitoring"' in record.value for record in await said.read(timeout_s=0.5)):
-            pass
-        await app.stop()
+        try:
+            while app.positions.get(0, 0) < len(RECORDS) and not failures:
+                await asyncio.sleep(0.01)
+            while not any(b'"monitoring"' in record.value for record in await said.read(timeout_s=0.5)):
+                pass
+        finally:  # its threads would outlive the test
+            await app.stop()
+    assert not failures
     return len(alone(RECORDS))
+
+
+@asynccontextmanager
+async def judging(kafka: KafkaSettings) -> AsyncIterator[asyncio.Task[int]]:
+    """`judged`, beside what the test does, and ended with it."""
+    task = asyncio.create_task(judged(kafka))
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 def as_it_should_be(settings: InfluxSettings) -> None:
@@ -161,8 +182,7 @@ def as_it_should_be(settings: InfluxSettings) -> None:
 
 
 async def test_influxdb_killed_again_and_again_loses_nothing_and_doubles_nothing(stack, kafka, settings):
-    writing = asyncio.create_task(judged(kafka))
-    async with storing(kafka, settings, "kill"):
+    async with judging(kafka) as writing, storing(kafka, settings, "kill"):
         for part in range(3):
             step = len(RECORDS) // 3 + 1
             await put(kafka, RECORDS[part * step : (part + 1) * step])
@@ -177,13 +197,13 @@ async def test_influxdb_killed_again_and_again_loses_nothing_and_doubles_nothing
 
 async def test_storing_that_begins_anew_goes_on_where_the_store_is(stack, kafka, settings):
     await put(kafka, RECORDS[:1])
-    writing = asyncio.create_task(judged(kafka))
     step = len(RECORDS) // 5
-    for part in range(5):
-        async with storing(kafka, settings, "anew"):
-            await put(kafka, RECORDS[max(1, part * step) : (part + 1) * step if part < 4 else len(RECORDS)])
-            await settled(settings, INPUT, part * step + step // 2)
-    events = await writing and len(alone(RECORDS))
+    async with judging(kafka) as writing:
+        for part in range(5):
+            async with storing(kafka, settings, "anew"):
+                await put(kafka, RECORDS[max(1, part * step) : (part + 1) * step if part < 4 else len(RECORDS)])
+                await settled(settings, INPUT, part * step + step // 2)
+        events = await writing
     async with storing(kafka, settings, "anew"):
         await settled(settings, INPUT, len(RECORDS))
         await settled(settings, topics.ALARMS.name, events)
@@ -213,6 +233,50 @@ async def test_influxdb_away_is_said_what_waits_is_bounded_and_all_of_it_catches
         while await asyncio.to_thread(parts_told, settings) != {"storing", "monitoring"}:
             await asyncio.sleep(0.05)
     await asyncio.to_thread(as_it_should_be, settings)
+
+
+async def test_partitions_given_out_anew_while_influxdb_is_away_lose_nothing(stack, kafka, settings):
+    step = len(RECORDS) // 3
+    async with judging(kafka) as writing, storing(kafka, settings, "anew") as app:
+        await put(kafka, RECORDS[:step])
+        await settled(settings, INPUT, step)
+        await stack.influx.kill()
+        await put(kafka, RECORDS[step : 2 * step])
+        while not app._trouble:
+            await asyncio.sleep(0.01)
+        for _ in range(2):
+            turn = app._turn
+            async with storing(kafka, settings, "anew"):
+                await changed(lambda turn=turn: app._turn > turn)
+                turn = app._turn
+            await changed(lambda turn=turn: app._turn > turn)
+        await put(kafka, RECORDS[2 * step :])
+        await stack.influx.start()
+        await settled(settings, INPUT, len(RECORDS))
+        await settled(settings, topics.ALARMS.name, await writing)
+    await asyncio.to_thread(as_it_should_be, settings)
+
+
+async def changed(told: Callable[[], bool]) -> None:
+    """Wait until it is so."""
+    while not told():
+        await asyncio.sleep(0.01)
+
+
+async def test_a_store_that_was_put_back_from_an_older_copy_gets_what_kafka_still_has(stack, kafka, settings):
+    half = len(RECORDS) // 2
+    async with judging(kafka) as writing:
+        async with storing(kafka, settings, "copy"):
+            await put(kafka, RECORDS[:half])
+            await settled(settings, INPUT, half)
+        newer = replace(settings, database=f"{settings.database}b")
+        set_up_influx(newer, FOR_EVER)
+        async with storing(kafka, newer, "copy") as app:
+            await put(kafka, RECORDS[half:])
+            await settled(newer, INPUT, len(RECORDS))
+            await settled(newer, topics.ALARMS.name, await writing)
+            assert app._places.lost == 0
+    await asyncio.to_thread(as_it_should_be, newer)
 
 
 def parts_told(settings: InfluxSettings) -> set[str]:

@@ -682,6 +682,7 @@ async def test_no_folder_is_left_where_it_was_started(kafka, write, monitoring, 
 
 async def test_fausts_private_names_still_exist(monitoring):
     assert inspect.iscoroutinefunction(driver.Consumer._commit_offsets)
+    assert "self._read_offset.__getitem__" in inspect.getsource(driver.Consumer._drain_messages)
     assert callable(driver.Consumer._new_consumer_thread)
     assert callable(driver.AIOKafkaConsumerThread._create_worker_consumer)
     consumer = (await monitoring())._app.consumer

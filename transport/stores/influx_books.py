@@ -289,6 +289,8 @@ def _fact_lines(facts: Sequence[tuple[Origin, _Fact]], ring: int) -> bytes:
 
 
 def _fact(block: Any, equal: IntArray) -> _Fact:
+    if len(equal) != block.bundles:  # it would be kept, and no reader could add it up
+        raise ValueError(f"{len(equal)} counts of equal readings for {block.bundles} bundles")
     told = Facts.of(block, equal)
     columns = (told.device, told.boot, told.seq, told.n, told.n_before, told.refused, told.accepted, told.equal)
     return _Fact(told.devices, [column.tolist() for column in columns])
