@@ -188,7 +188,7 @@ def _play(
         return asyncio.create_task(player.run()), lambda: None
     if cast.plan is None:
         raise ValueError("neither a scenario nor a recording")
-    simulation = Simulation(cast.plan, senders, clock, settings.truth)
+    simulation = Simulation(cast.plan, senders, clock, settings.truth, senders.times)
     cast.started.append(simulation)
     return asyncio.create_task(simulation.run()), lambda: simulation.truth
 

@@ -16,9 +16,11 @@ from deploy.clock import WardClock
 from deploy.parts.environment import CLOCK, PULSE, Environment
 from deploy.parts.pulse import Pulse
 from deploy.ward_process import say as say_record
+from deploy.ward_times import WardTimes
 from device_sim import Simulation, load, plan
 from transport.kafka import KafkaSettings, make_producer
 from transport.mqtt import MqttClient, MqttSettings
+from vitals import topics
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +82,10 @@ async def run_simulate(settings: SimulateSettings, say: Callable[[str], None]) -
         session_expiry_s=0,
         max_in_flight=200,
     )
-    async with MqttClient(broker) as client:
+    async with MqttClient(broker, (topics.MQTT_CLOCK,)) as client:
         say(f"connecting to {settings.mqtt}")
         await client.until_connected()
-        simulation = Simulation(planned, client, clock, settings.truth)
+        simulation = Simulation(planned, client, clock, settings.truth, WardTimes(client))
         loop = asyncio.get_running_loop()
         for name in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(name, simulation.stop)

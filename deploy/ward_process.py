@@ -23,6 +23,7 @@ from deploy.detectors import wards_with
 from deploy.embedded import EmbeddedSettings, EmbeddedStack
 from deploy.page import Page, PageError
 from deploy.paging import PagerPart, PagingSettings
+from deploy.ward_times import WardTimes
 from ingest.bridge import Bridge
 from ingest.settings import BridgeSettings
 from stream_processors.monitoring import Monitoring
@@ -301,14 +302,19 @@ class Senders:
     Attributes:
         published: Messages that the broker has acknowledged.
         sent_bytes: Bytes in them.
+        times: Where they hear what time it is in the ward.
     """
 
     def __init__(self, port: int, count: int = _SENDERS) -> None:
         """Nothing is connected before `start`."""
         self._clients = [
-            MqttClient(MqttSettings(f"devices-{i}", port=port, session_expiry_s=0, max_in_flight=100))
+            MqttClient(
+                MqttSettings(f"devices-{i}", port=port, session_expiry_s=0, max_in_flight=100),
+                () if i else (topics.MQTT_CLOCK,),
+            )
             for i in range(count)
         ]
+        self.times = WardTimes(self._clients[0])
         self.published = self.sent_bytes = 0
 
     async def start(self) -> None:

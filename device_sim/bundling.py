@@ -39,7 +39,9 @@ class Bundler:
         return bundle
 
 
-def stamped(bundle: SentBundle, sent_ns: int, queued: int, encoding: Format) -> bytes:
+def stamped(
+    bundle: SentBundle, sent_ns: int, queued: int, encoding: Format, clock: tuple[int, int] | None = None
+) -> bytes:
     """The bytes of a bundle that goes to the radio for the first time.
 
     Args:
@@ -47,5 +49,6 @@ def stamped(bundle: SentBundle, sent_ns: int, queued: int, encoding: Format) -> 
         sent_ns: Now, by the device's clock.
         queued: How many bundles wait behind it.
         encoding: How the device writes.
+        clock: The ward's time that it heard last, and when, by its own clock.
     """
-    return wire.encode(msgspec.structs.replace(bundle, sent_ns=sent_ns, queued=queued), encoding)
+    return wire.encode(msgspec.structs.replace(bundle, sent_ns=sent_ns, queued=queued, clock=clock), encoding)

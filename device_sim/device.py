@@ -143,6 +143,8 @@ class Device:
         self.counts = Counts()
         self.made: list[tuple[int, int, int, int]] = []
         """Boot, sequence number, readings and instant of every bundle since the caller last emptied it."""
+        self.heard: tuple[int, int] | None = None
+        """The ward's time that it was told, and ward time at which it heard that; the next bundle echoes it, once."""
         self._body = body
         self._topic = bundle_topic(device)
         self._start_ns = start_ns
@@ -359,7 +361,9 @@ class Device:
             return
         key = self._unsent.popleft()
         item, behind = self._waiting[key], len(self._unsent)
-        payload = stamped(item.draft, self.faults.device_time(t_ns), behind, self.kind.encoding)
+        heard, self.heard = self.heard, None
+        echo = None if heard is None else (heard[0], max(0, self.faults.device_time(heard[1])))
+        payload = stamped(item.draft, self.faults.device_time(t_ns), behind, self.kind.encoding, echo)
         if self._cut_next:
             # The firmware cuts what it writes, and takes it for sent. The header stays: it comes first.
             self._cut_next = False

@@ -17,6 +17,18 @@ class Clock(Protocol):
         ...
 
 
+class Times(Protocol):
+    """Where devices hear what time it is in the ward."""
+
+    async def told(self) -> int:
+        """Wait until it is said again.
+
+        Returns:
+            The time that was told, in nanoseconds.
+        """
+        ...
+
+
 class Publisher(Protocol):
     """A connection to an MQTT broker, shared by many devices.
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from device_sim.device import Sending
-from device_sim.ports import Clock, Publisher
+from device_sim.ports import Clock, Publisher, Times
 from device_sim.scenario import Plan, QueueOf, Scenario, in_memory, plan
 from device_sim.truth import Truth
 from vitals.signs import SECOND_NS
@@ -67,12 +67,16 @@ class Simulation:
         publisher: Where to; shared by all devices (see `device_sim.ports.Publisher`).
         clock: Ward time.
         sidecar: File for the truth, JSON Lines; overwritten. None for none.
+        times: Where devices hear what time it is in the ward; None: they hear nothing, and echo nothing.
     """
 
-    def __init__(self, plan: Plan, publisher: Publisher, clock: Clock, sidecar: Path | None = None) -> None:
+    def __init__(
+        self, plan: Plan, publisher: Publisher, clock: Clock, sidecar: Path | None = None, times: Times | None = None
+    ) -> None:
         self.plan = plan
         self._publisher = publisher
         self._clock = clock
+        self._times = times
         self._lines: list[deque[Sending]] = [deque() for _ in plan.devices]
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._told = [0] * len(plan.devices)  # by device: of which connection it has been told
@@ -127,7 +131,7 @@ class Simulation:
         """
         scenario = self.plan.scenario
         self.truth.begin({"name": scenario.name, "seed": scenario.seed, "start_ns": self.plan.start_ns})
-        watching = asyncio.ensure_future(self._watch())
+        watching = asyncio.gather(self._watch(), self._listen())
         try:
             self._loop_task = asyncio.ensure_future(self._play())
             if self._stopping:
@@ -196,6 +200,13 @@ class Simulation:
             if not self._stopping:
                 for index in range(len(self._lines)):
                     self._begin(index)
+
+    async def _listen(self) -> None:
+        """All devices hear what time it is in the ward."""
+        while self._times is not None:
+            heard = await self._times.told(), self._clock.now_ns()
+            for device in self.plan.devices:
+                device.heard = heard
 
     async def _empty(self, index: int) -> None:
         """Publish a device's line, one at a time, each again and again until the broker has it.

@@ -26,6 +26,7 @@ from typing import Any, Final, Literal, Self, TypeAlias
 import msgspec
 
 from ingest.appender import Appender
+from ingest.clocks import Clocks
 from ingest.counts import BridgeCounts
 from ingest.horizon import EVERYTHING
 from ingest.intake import Arrivals, Intake, Mark, Probe, Taken, where
@@ -78,6 +79,7 @@ class Bridge:
         self._time = TimeKeeper(
             settings, clock, self._client, holding=lambda: self._held > 0, goes_on=self._time_goes_on
         )
+        self._clocks = Clocks(settings, clock, self._client)
         self._intake: Intake
         self._registry: Registry
         self._sizes = LaneSettings(
@@ -127,6 +129,7 @@ class Bridge:
         self._spawn(self._keep_telling())
         if self._settings.ticks == "clock":
             self._spawn(self._time.run())
+            self._spawn(self._clocks.run())
 
     async def until_ready(self) -> None:
         """Wait for the first connection to the broker."""
@@ -238,7 +241,7 @@ class Bridge:
                 self.counts.readings += len(accepted.sign)
                 self.counts.refused += accepted.refused
                 lane = self._lanes[partition_of(accepted.patient, len(self._lanes))]
-                lane.add(accepted, receipt, message.received_ns)
+                lane.add(accepted, receipt, message.received_ns, self._clocks.saw(accepted))
                 if refused is not None:
                     self._keep(refused, receipt)
             case Quarantined() as refused:
@@ -419,6 +422,7 @@ class Bridge:
                 **{name: getattr(self.counts, name) for name in BridgeCounts.__dataclass_fields__},
                 "faults": {fault.value: self.faults[fault.value] for fault in Fault},
             },
+            **self._clocks.numbers(),
             "hops": {Hop.INGEST.value: self.ingest.to_bytes().hex()},
             "appended": appended,
         }

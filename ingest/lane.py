@@ -113,16 +113,17 @@ class Lane:
         """Whether anything waits to be sent."""
         return bool(self._line) or len(self._builder) > 0 or self._due_ns > self.ticked_ns
 
-    def add(self, accepted: Accepted, receipt: Receipt, received_ns: int) -> None:
+    def add(self, accepted: Accepted, receipt: Receipt, received_ns: int, clock: tuple[int, int] | None = None) -> None:
         """Put a bundle in the open block; a full block joins the line at once.
 
         Args:
             accepted: The bundle's row.
             receipt: Of its message.
             received_ns: When it came, for the hop.
+            clock: Bounds of its device's clock, where they are known.
         """
         receipt.owed += 1
-        self._builder.append(accepted)
+        self._builder.append(accepted, clock)
         self._receipts.append(receipt)
         self._received.append(received_ns)
         full = len(self._builder) >= self._settings.block_bundles

@@ -49,6 +49,8 @@ class BridgeSettings:
         busy_per_s: Bundles a second from which a ward is that busy.
         slow_after_s: When the oldest message waits so long for Kafka, the bridge says that it is slow.
         status_every_s: How often the bridge says how it is, besides at every change.
+        clock_every_s: How often the bridge tells devices what time it is, so that those that echo it can be compared;
+            seconds of the wall.
         stop_timeout_s: How long a stop waits for Kafka to take what is under way; the rest comes again.
         check: How readings are judged.
     """
@@ -66,6 +68,7 @@ class BridgeSettings:
     busy_per_s: float = 1_000.0
     slow_after_s: float = 1.0
     status_every_s: float = 2.0
+    clock_every_s: float = 10.0
     stop_timeout_s: float = 5.0
     check: CheckSettings = field(default_factory=CheckSettings)
 
@@ -76,6 +79,7 @@ class BridgeSettings:
             raise ValueError("mqtt.session_expiry_s is 0: what comes while the bridge is away would be lost")
         for name in (
             "tick_ns", "ticks_per_s", "patience_s", "block_bundles", "busy_per_s", "slow_after_s", "status_every_s",
+            "clock_every_s",
         ):  # fmt: skip
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, must be positive")

@@ -33,7 +33,7 @@ from transport.kafka import KafkaError, make_producer
 from vitals import frames_codec, topics
 from vitals import log as records
 from vitals.events import event_encoder
-from vitals.hops import TO_SCORED, Histogram, Hop, Stamp
+from vitals.hops import CLOCK_LEAST, CLOCK_MOST, TO_SCORED, Histogram, Hop, Stamp
 from vitals.reading import Block
 from vitals.ward import Outcome, Ward
 
@@ -78,6 +78,7 @@ class Monitoring:
         self.hops = {hop: Histogram() for hop in (Hop.RADIO, Hop.JUDGE, Hop.EMIT, Hop.TO_ALARM)}
         self.ways = {TO_SCORED: Histogram()}
         self._fetched: deque[tuple[int, int, int]] = deque(maxlen=4096)  # partition, offset, stamp: for the hop LOG
+        self._clocks = PatientClocks()
         self._bad: dict[tuple[int, int], list[str]] = {}  # partition, offset -> each failure of the ward on it
 
     async def start(self) -> None:
@@ -186,11 +187,13 @@ class Monitoring:
             scored_ns = self._clock.now_ns()
             self._ahead.begin(partition, lane.ward)
             self._count(record, out, fetched_ns, scored_ns)
+            self._clocks.note(record)
             self._fetched.append((partition, offset, fetched_ns))
             appended = appended_ns(message, self._clock) if out.events else None
             for event in out.events:
                 stamps = {
                     **_published(record, event.patient),
+                    **self._clocks.of(event.patient),
                     **({} if appended is None else {Stamp.APPENDED: min(appended, fetched_ns)}),
                     Stamp.FETCHED: fetched_ns,
                     Stamp.SCORED: scored_ns,
@@ -357,6 +360,27 @@ class Monitoring:
             "ways": {way: histogram.to_bytes().hex() for way, histogram in self.ways.items()},
             "fetched": fetched,
         }
+
+
+class PatientClocks:
+    """Bounds of the clock of the device that each patient's newest bundle came from, where they are known."""
+
+    def __init__(self) -> None:
+        """None is known. A restart forgets them, and hears them again within seconds."""
+        self._bounds: dict[str, tuple[int, int]] = {}
+
+    def note(self, record: records.Record) -> None:
+        """Take what a block says of clocks."""
+        if isinstance(record, Block) and record.clocks:
+            for patient, device in zip(record.patient.tolist(), record.device.tolist(), strict=True):
+                bounds = record.clocks.get(device)
+                if bounds is not None:
+                    self._bounds[record.patients[patient]] = bounds
+
+    def of(self, patient: str) -> dict[str, int]:
+        """Beside the stamps of a patient's event; nothing where it is not known."""
+        bounds = self._bounds.get(patient)
+        return {} if bounds is None else {CLOCK_LEAST: bounds[0], CLOCK_MOST: bounds[1]}
 
 
 def _published(record: records.Record, patient: str) -> dict[str, int]:

@@ -16,14 +16,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import msgspec
-from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from stream_processors.app import Clock, Fatal, appended_ns, build_app, commit, end_process, start
 from stream_processors.places import Places
 from stream_processors.settings import StoringSettings
 from stream_processors.storing_intake import READ, STATES, Intake, Waiting
-from transport.kafka import make_producer
+from transport.kafka import KafkaError, make_producer
 from transport.stores.base import Store, StoreUnavailable
 from vitals import topics
 from vitals.block import BlockError

@@ -6,6 +6,8 @@
   readings          list of (sign, quality, value, time_ns)
 ```
 
+The metadata may also tell bounds of the devices' clocks, as [device, least, most]; who does not know them goes without.
+
 Names stand in the metadata and rows point to them: as dictionary columns they cost two more messages in each block.
 The two other layouts that were measured (one row that holds every column as a list; names in each row) were slower,
 the first five times in writing, the second three times in reading a large block.
@@ -26,6 +28,7 @@ from vitals.validate import Accepted
 VERSION: Final = 1
 
 _VERSION_KEY: Final = b"teleward.block"
+_CLOCKS_KEY: Final = b"clocks"
 _INTS: Final = ("patient", "device", "boot", "seq", "sent_ns", "received_ns", "n", "n_before", "refused", "queued")
 _READING: Final = pa.struct(
     [
@@ -46,6 +49,7 @@ SCHEMA: Final = pa.schema(
 )
 _names_encoder = msgspec.json.Encoder()
 _names_decoder: msgspec.json.Decoder[list[str]] = msgspec.json.Decoder(list[str])
+_clocks_decoder: msgspec.json.Decoder[list[tuple[int, int, int]]] = msgspec.json.Decoder(list[tuple[int, int, int]])
 
 
 class BlockError(ValueError):
@@ -66,13 +70,14 @@ def encode(block: Block) -> bytes:
     columns = [pa.array(getattr(block, name)) for name in _INTS]
     columns.append(pa.array(block.battery_pct))
     columns.append(pa.LargeListArray.from_arrays(pa.array(block.offsets), readings, type=_READINGS))
-    schema = SCHEMA.with_metadata(
-        {
-            _VERSION_KEY: str(VERSION),
-            "patients": _names_encoder.encode(block.patients),
-            "devices": _names_encoder.encode(block.devices),
-        }
-    )
+    metadata: dict[bytes | str, bytes | str] = {
+        _VERSION_KEY: str(VERSION),
+        "patients": _names_encoder.encode(block.patients),
+        "devices": _names_encoder.encode(block.devices),
+    }
+    if block.clocks:
+        metadata[_CLOCKS_KEY] = _names_encoder.encode([(at, *bounds) for at, bounds in block.clocks.items()])
+    schema = SCHEMA.with_metadata(metadata)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, schema) as writer:
         writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
@@ -94,6 +99,7 @@ def decode(data: bytes) -> Block:
         arrays = [column.to_numpy() for column in (*columns[:-1], lists.offsets, *readings)]
         patients = _names_decoder.decode(metadata[b"patients"])
         devices = _names_decoder.decode(metadata[b"devices"])
+        clocks = _clocks_decoder.decode(metadata[_CLOCKS_KEY]) if _CLOCKS_KEY in metadata else []
     except (pa.ArrowException, OSError, StopIteration, KeyError, msgspec.DecodeError, UnicodeError) as error:
         raise BlockError(f"not a block: {type(error).__name__}: {error}") from error
     ints = dict(zip(_INTS, arrays, strict=False))
@@ -108,6 +114,7 @@ def decode(data: bytes) -> Block:
         quality=quality,
         value=value,
         time_ns=time_ns,
+        clocks={at: (least, most) for at, least, most in clocks},
     )
     _check(block)
     return block
@@ -135,6 +142,9 @@ def _check(block: Block) -> None:
     for name, index, known in (("patient", block.patient, block.patients), ("device", block.device, block.devices)):
         if bundles and not (index.min() >= 0 and index.max() < len(known)):
             raise BlockError(f"{name} points outside of its {len(known)} names")
+    for at in block.clocks:
+        if not 0 <= at < len(block.devices):
+            raise BlockError(f"a clock points outside of {len(block.devices)} devices")
     if readings and block.sign.max() >= N_SIGNS:
         raise BlockError(f"sign {block.sign.max()} is not one of {N_SIGNS}")
     if readings and block.quality.max() > max(Quality):
@@ -145,6 +155,7 @@ def _check(block: Block) -> None:
 _EMPTY_BYTES: Final = 2300
 _BUNDLE_BYTES: Final = 8 * (len(_INTS) + 2)
 _READING_BYTES: Final = 1 + 1 + 8 + 8
+_CLOCK_BYTES: Final = 32  # "[12,-1234567890,1234567890],"
 
 
 class BlockBuilder:
@@ -164,6 +175,7 @@ class BlockBuilder:
         self._value: list[float] = []
         self._time_ns: list[int] = []
         self._names_bytes = 0
+        self._clocks: dict[int, tuple[int, int]] = {}
 
     def __len__(self) -> int:
         """How many bundles wait in it."""
@@ -179,8 +191,13 @@ class BlockBuilder:
         """About how many bytes `encode` would make of it now; a few per cent more than less."""
         return _EMPTY_BYTES + self._names_bytes + _BUNDLE_BYTES * len(self._rows) + _READING_BYTES * len(self._sign)
 
-    def append(self, accepted: Accepted) -> None:
-        """Add a bundle; the newest stands last."""
+    def append(self, accepted: Accepted, clock: tuple[int, int] | None = None) -> None:
+        """Add a bundle; the newest stands last.
+
+        Args:
+            accepted: It.
+            clock: The bounds of its device's clock, where they are known (`vitals.clocks.Bounds`).
+        """
         patient = self._patients.get(accepted.patient)
         if patient is None:
             patient = self._patients[accepted.patient] = len(self._patients)
@@ -209,6 +226,10 @@ class BlockBuilder:
         self._value += accepted.value
         self._time_ns += accepted.time_ns
         self._offsets.append(len(self._sign))
+        if clock is not None:
+            if device not in self._clocks:
+                self._names_bytes += _CLOCK_BYTES
+            self._clocks[device] = clock
 
     def take(self) -> Block:
         """The block so far; the builder is empty again. An empty block where nothing waits."""
@@ -224,6 +245,7 @@ class BlockBuilder:
             quality=np.array(self._quality, dtype=np.uint8),
             value=np.array(self._value, dtype=np.float64),
             time_ns=np.array(self._time_ns, dtype=np.int64),
+            clocks=self._clocks,
         )
         self._clear()
         return block

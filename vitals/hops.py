@@ -63,6 +63,11 @@ class Hop(enum.StrEnum):
     TO_ANSWERED = "to_answered"
 
 
+# Beside the stamps: by how much the device's clock is ahead of ours, in nanoseconds, at least and at most, where both
+# directions are known (`vitals.clocks`).
+CLOCK_LEAST: Final = "clock_least"
+CLOCK_MOST: Final = "clock_most"
+
 # Ways of every bundle from the device's hand, alarm or not: what a benchmark counts. Both ends cross clocks.
 TO_SCORED: Final = "to_scored"
 TO_STORED: Final = "to_stored"
@@ -128,6 +133,23 @@ def differences(stamps: Mapping[str, int]) -> dict[Hop, int]:
         for hop, row in HOPS.items()
         if row.start in stamps and row.end in stamps
     }
+
+
+def spread(hop: Hop, stamps: Mapping[str, int]) -> tuple[int, int] | None:
+    """How long a hop that crosses clocks took at least and at most, by the bounds of the device's clock.
+
+    Args:
+        hop: One that begins at the device and ends with us.
+        stamps: Nanoseconds by `Stamp`, and `CLOCK_LEAST` and `CLOCK_MOST`.
+
+    Returns:
+        Nanoseconds; None where the hop crosses no clocks, or its stamps or the bounds are not known.
+    """
+    row = HOPS[hop]
+    if not row.crosses_clocks or not {row.start, row.end, CLOCK_LEAST, CLOCK_MOST} <= stamps.keys():
+        return None
+    told = stamps[row.end] - stamps[row.start]
+    return max(0, told + stamps[CLOCK_LEAST]), max(0, told + stamps[CLOCK_MOST])
 
 
 def appended_at(stamp_ms: int, wall_ns: int, now_ns: int, speed: float = 1.0) -> int:

@@ -177,6 +177,8 @@ ALARM_EVENTS: Final = Measurement(
         "delayed": (BOOLEAN, "whether we received its readings late"),
         "since_raised_s": (FLOAT, "from the raising of the alarm to this event"),
         "to_alarm_s": (FLOAT, "from the measurement to the alarm, where its stamps tell"),
+        "to_alarm_least_s": (FLOAT, "the same, by the least that the device's clock is ahead; where that is known"),
+        "to_alarm_most_s": (FLOAT, "likewise by the most"),
         "body": (TEXT, "the whole event, JSON"),
         "stamps": (TEXT, "when it passed each hop, JSON"),
     },

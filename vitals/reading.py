@@ -108,6 +108,8 @@ class Block:
         quality: Shape (readings,), `Quality` as a number.
         value: Shape (readings,), canonical units; NaN only with NO_CONTACT.
         time_ns: Shape (readings,).
+        clocks: Index into `devices` -> the least and the most that the device's clock is ahead of the bridge's, in
+            nanoseconds (`vitals.clocks`); only devices of which both are known. Nothing is judged by it.
     """
 
     patients: list[str]
@@ -128,6 +130,7 @@ class Block:
     quality: ByteArray
     value: FloatArray
     time_ns: IntArray
+    clocks: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def bundles(self) -> int:

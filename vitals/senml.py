@@ -50,6 +50,7 @@ class _First(msgspec.Struct):
     bver: int = 10
     battery_pct: float | None = msgspec.field(name="teleward:battery_pct", default=None)
     queued: Natural = msgspec.field(name="teleward:queued", default=0)
+    clock: tuple[Natural, Natural] | None = msgspec.field(name="teleward:clock", default=None)
 
 
 class _Base(msgspec.Struct):
@@ -102,6 +103,7 @@ def decode(data: bytes) -> Incoming | Refused:
         n_before=first.n_before,
         battery_pct=first.battery_pct,
         queued=first.queued,
+        clock=first.clock,
     )
     readings: list[SentReading | Unreadable] = []
     base = _Base()

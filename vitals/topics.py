@@ -29,6 +29,8 @@ def clinical(patient: str) -> bool:
 MQTT_ROOT: Final = "teleward/v1"
 MQTT_BUNDLES: Final = f"{MQTT_ROOT}/+/bundle"
 MQTT_MARKS: Final = f"{MQTT_ROOT}/+/mark"
+MQTT_CLOCK: Final = f"{MQTT_ROOT}/clock"
+"""Where a bridge says what time it is, for devices that echo it (`vitals.clocks`)."""
 
 MARK_ACK_SUFFIX: Final = "mark/done"
 

@@ -121,7 +121,8 @@ class Accepted(msgspec.Struct, frozen=True):
     """A bundle that is accepted: a row of a block, with its accepted readings as columns.
 
     Fields as in `vitals.reading.Block`; the four lists have the same length and keep the device's order. A bundle of
-    which all readings were refused is accepted all the same, with empty lists.
+    which all readings were refused is accepted all the same, with empty lists. `clock` is what the device heard of our
+    time (`vitals.clocks.Echo`); None where it told nothing.
     """
 
     patient: PatientId
@@ -139,6 +140,7 @@ class Accepted(msgspec.Struct, frozen=True):
     quality: list[int]
     value: list[float]
     time_ns: list[int]
+    clock: tuple[int, int] | None = None
 
     def bundle(self) -> Bundle:
         """The same as frozen values, for whoever looks at single readings."""
@@ -298,6 +300,7 @@ def check(
         judged.quality,
         judged.value,
         judged.time_ns,
+        header.clock,
     )
     if not judged.faults:
         return Checked(accepted, [])

@@ -96,6 +96,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     n_before: Natural
     battery_pct: float | None = None
     queued: Natural = 0
+    clock: tuple[Natural, Natural] | None = None
 
 
 class SentBundle(Header, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -329,7 +330,7 @@ def encode_with(header: Header, readings: list[SentReading] | list[msgspec.Raw],
     fields: dict[str, object] = {"v": header.v}
     for name in Header.__struct_fields__[1:]:
         value = getattr(header, name)
-        if not ((name == "battery_pct" and value is None) or (name == "queued" and value == 0)):
+        if not ((name in {"battery_pct", "clock"} and value is None) or (name == "queued" and value == 0)):
             fields[name] = value
     fields["readings"] = readings
     return (_json_encoder if encoding == "json" else _msgpack_encoder).encode(fields)

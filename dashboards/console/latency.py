@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from vitals.hops import HOPS, Histogram, HistogramError, Hop, Stamp, differences
+from vitals.hops import HOPS, Histogram, HistogramError, Hop, Stamp, differences, spread
 
 ARRIVED: Final = "arrived"
 PUSHED: Final = "pushed"
 _KEPT: Final = 20_000
+_CROSSING: Final = frozenset(hop.value for hop, row in HOPS.items() if row.crosses_clocks)
 _SHOWING: Final = frozenset({Hop.SHOW, Hop.TO_SHOWN})
 
 
@@ -139,7 +140,8 @@ class HopTimes:
 
         Returns:
             A row for each hop that is known: how long (`ms`), from when after the first stamp (`start`), and whether
-            it `crosses_clocks`: then it holds the error of the device's clock and may be negative.
+            it `crosses_clocks`: then it holds the error of the device's clock and may be negative; what it was at least
+            and at most stands beside it (`least`, `most`) where both directions between the clocks are known.
         """
         way = self._ways.get(event_id)
         if way is None:
@@ -157,10 +159,16 @@ class HopTimes:
                 "start": self._wall_ms(spans[name][0] - first),
                 "contains": contains,
                 "crosses_clocks": crosses,
+                **self._spread(name, stamps),
             }
             for name, contains, crosses in _rows()
             if name in spans
         ]
+
+    def _spread(self, name: str, stamps: Mapping[str, int]) -> dict[str, float]:
+        """Between what a hop lies that crosses clocks, where the bounds of the device's clock are known."""
+        found = spread(Hop(name), stamps) if name in _CROSSING else None
+        return {} if found is None else {"least": self._wall_ms(found[0]), "most": self._wall_ms(found[1])}
 
     def _wall_ms(self, ns: int) -> float:
         return round(ns / self._speed / 1e6, 3)

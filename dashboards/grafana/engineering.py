@@ -27,6 +27,8 @@ def latency(console_url: str) -> dict[str, Any]:
     board.row("From the patient to the alarm")
     board.add(_to_alarm("partition", "By partition of the input: one that stands out has a slow worker."), 12, 9)
     board.add(_to_alarm("rule", "By rule: what waits for a frame to close takes up to a minute and more."), 12, 9)
+    board.row("Clocks of devices")
+    _clocks(board)
     board.row("Hop by hop")
     for hop in HOPS:
         board.add(_hop(hop), 12, 8)
@@ -35,7 +37,8 @@ def latency(console_url: str) -> dict[str, Any]:
 
 _LATENCY_TEXT: Final = """\
 Times are ward time; percentiles are exact to 1 % and count **since the part started**: a restart begins anew.
-A hop that crosses clocks holds the error of the device's clock (docs/performance.md)."""
+A hop that crosses clocks holds the error of the device's clock; how far it can be off stands below, for devices that
+echo the ward's time (docs/wire-format.md)."""
 
 
 def _hops_now() -> Any:
@@ -57,16 +60,37 @@ def _hops_now() -> Any:
 def _to_alarm(tag: str, description: str) -> Any:
     return rows(
         f"Measured to alarm, by {tag}",
-        f"{description} Of the alarm events whose stamps tell it, in the time shown.",
+        f"{description} Of the alarm events whose stamps tell it, in the time shown; p99 at least and at most of "
+        "those whose device's clock is known.",
         Query(
             'SELECT count("to_alarm_s") AS "count", '
             + ", ".join(f'percentile("to_alarm_s", {p}) AS "p{p}"' for p in ("50", "95", "99", "99.9"))
+            + ', percentile("to_alarm_least_s", 99) AS "p99 at least"'
+            + ', percentile("to_alarm_most_s", 99) AS "p99 at most"'
             + f' FROM {ALARM_EVENTS.source} WHERE $timeFilter GROUP BY "{tag}"',
             result_format="table",
         ),
         sort_by="p99",
         unit="s",
     ).override_by_name("count", column(unit="short"))
+
+
+def _clocks(board: Board) -> None:
+    board.add(
+        lines(
+            "Devices whose clock is known in both directions", "Those that echo the ward's time. Of the others, hops "
+            "that cross clocks hold the clock's error, and nobody knows how much it is.",
+            Query(_gauge("clocks"), alias="devices"),
+        ).interval("10s"), 12, 8,
+    )  # fmt: skip
+    board.add(
+        lines(
+            "How far clocks are off, and how well that is known", "The most that any device's clock is surely off, and "
+            "the widest distance between the bounds of one: what is left uncertain of its hops.",
+            Query(_gauge("clock_off_ms"), "A", alias="off by at least"),
+            Query(_gauge("clock_width_ms"), "B", alias="uncertain by"), unit="ms",
+        ).interval("10s"), 12, 8,
+    )  # fmt: skip
 
 
 def _hop(hop: Hop) -> Any:

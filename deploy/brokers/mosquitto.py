@@ -23,7 +23,7 @@ class Role(StrEnum):
 
     Attributes:
         DEVICE: Publishes bundles under its own name.
-        BRIDGE: Reads all bundles and marks; publishes its own probes and says that marks are done.
+        BRIDGE: Reads all bundles and marks; publishes its own probes, says what time it is and that marks are done.
         PLAYER: A simulation or a replay: publishes bundles for any device, and marks of its own. Not for a ward.
         WATCHER: Reads what the broker says of itself, for `teleward doctor`.
     """
@@ -132,8 +132,9 @@ def rules(users: Mapping[str, Role]) -> str:
     lines = [
         "# Written by Teleward from its list of users; changes by hand are lost with the next one.",
         "",
-        "# Every user: bundles under its own name, and nothing else.",
+        "# Every user: bundles under its own name, what time it is, and nothing else.",
         f"pattern write {topics.bundle_topic('%u')}",
+        f"pattern read {topics.MQTT_CLOCK}",
     ]
     for name, role in sorted(users.items()):
         grants = _grants(name, role)
@@ -150,6 +151,7 @@ def _grants(name: str, role: Role) -> list[str]:
             return [
                 f"read {EVERYTHING}",
                 f"write {probe_topic(name)}",
+                f"write {topics.MQTT_CLOCK}",
                 f"write {topics.MQTT_ROOT}/+/{topics.MARK_ACK_SUFFIX}",
             ]
         case Role.PLAYER:

@@ -20,6 +20,7 @@ from vitals.alarm_book import Book
 from vitals.alarm_state import Level, Raise, Return, Signal, Silent
 from vitals.envelope import Envelope, envelope
 from vitals.events import SCORES, AlarmEvent, Evidence, Frames, ScoreEvidence
+from vitals.hops import CLOCK_LEAST, CLOCK_MOST
 from vitals.log import Binding, Command, Enrolment, Limit
 from vitals.rules import RULES
 from vitals.scores import score
@@ -182,6 +183,7 @@ class FakeWard:
         back_s = (6.1, 1.4, 1.32, 1.29, 1.27, 0.0, 0.0)
         now = self.clock.now_ns()
         stamps = {name: now - int(s * SECOND_NS * self.clock.speed) for name, s in zip(ends, back_s, strict=True)}
+        stamps |= {CLOCK_LEAST: -int(0.02e9 * self.clock.speed), CLOCK_MOST: int(0.06e9 * self.clock.speed)}
         for event in events:
             self.offset += 1
             self.history.events.setdefault(event.patient, []).append(event)

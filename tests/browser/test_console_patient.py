@@ -45,7 +45,11 @@ def test_the_alarm_says_why_and_what_happened(page):
         "Raised",
     ]
     card.find_element(By.XPATH, ".//summary[text()='How long each hop took']").click()
-    assert "received → appended" in card.find_element(By.CSS_SELECTOR, ".hop-bars").text
+    hops = card.find_element(By.CSS_SELECTOR, ".hop-bars").text
+    assert "received → appended" in hops
+    assert "published → received ‡\n60 ms to 140 ms" in hops, "between the bounds of the device's clock"
+    notes = [note.text for note in card.find_elements(By.CSS_SELECTOR, "details .note") if note.is_displayed()]
+    assert [note[0] for note in notes if note[:1] in "†‡"] == ["‡"]
 
 
 def test_trends_show_gaps_limits_and_alarms(page):

@@ -64,6 +64,7 @@ def bundles(draw, readings=good_readings()):  # noqa: B008 - strategies are valu
         n_before=draw(NATURAL),
         battery_pct=draw(st.none() | st.floats(0, 100)),
         queued=draw(NATURAL),
+        clock=draw(st.none() | st.tuples(NATURAL, NATURAL)),
         readings=sent,
     )
 

@@ -18,7 +18,7 @@ from ingest.bridge import Bridge
 from ingest.settings import BridgeSettings
 from transport.kafka import KafkaError, KafkaSettings, Record, TopicReader, make_producer, read_all
 from transport.mqtt import MqttSettings
-from vitals import block, log, quarantine, topics, wire
+from vitals import block, clocks, log, quarantine, topics, wire
 from vitals.faults import Fault
 from vitals.hops import Histogram
 from vitals.log import Binding, Enrolment, Tick
@@ -151,6 +151,24 @@ class TestTheWay:
         assert (rows.patients, rows.devices, rows.value.tolist()) == (["p-1"], ["dev-1"], [71.5])
         assert (rows.sent_ns.tolist(), rows.received_ns.tolist()) == ([START], [START])
         assert (bridge.counts.bundles, bridge.counts.readings) == (1, 1)
+
+    async def test_a_device_that_echoes_our_time_is_compared_in_both_directions(self, worn, run, connect, kafka, clock):
+        device = await connect("dev-1", (topics.MQTT_CLOCK,))
+        bridge = await run(clock_every_s=0.01)
+        told = clocks.heard((await device.receive())[-1].payload)
+        assert told == START
+        ahead_ns = 30 * S
+        echo = (told, told + ahead_ns + 2 * S)  # it took two seconds down, and takes three up
+        sent = wire.SentBundle(
+            device="dev-1", boot=1, seq=0, sent_ns=START + ahead_ns - 3 * S, n=0, n_before=0, clock=echo, readings=[]
+        )
+        await device.publish(topics.bundle_topic("dev-1"), wire.encode(sent, "json"))
+        async with following(kafka) as reader:
+            records = await read_bundles(reader, 1)
+        rows = next(block.decode(r.value) for r in records if r.header(log.HEADER) == log.BLOCK)
+        assert rows.clocks == {0: (ahead_ns - 3 * S, ahead_ns + 2 * S)}
+        said = bridge.health()
+        assert (said["clocks"], said["clock_off_ms"], said["clock_width_ms"]) == (1, 27_000, 5_000)
 
     async def test_what_was_appended_is_acknowledged_for_good(self, worn, run, connect, kafka, mqtt_broker):
         bridge = await run()

@@ -26,8 +26,8 @@ from deploy.native.servers import Mosquitto, NativeSettings, NativeStack, Server
 from ingest.horizon import EVERYTHING
 from transport.kafka import KafkaSettings, make_producer, read_all
 from transport.mqtt import MqttSettings, PublishRefusedError
-from vitals import topics
-from vitals.topics import KafkaTopic, bundle_topic, mark_topic
+from vitals import clocks, topics
+from vitals.topics import MQTT_CLOCK, KafkaTopic, bundle_topic, mark_topic
 
 pytestmark = pytest.mark.integration
 
@@ -167,7 +167,7 @@ class TestWhoComesIn:
         async with connected(signed_in(broker, "bridge", Role.BRIDGE), EVERYTHING) as bridge:
             async with connected(signed_in(broker, "dev-a")) as device:
                 for topic in (bundle_topic("dev-b"), mark_topic("dev-a"), mark_topic("player"), "teleward/v1/dev-a/x",
-                              "teleward/v1/bridge/probe", "$SYS/broker/uptime", "elsewhere"):  # fmt: skip
+                              "teleward/v1/bridge/probe", MQTT_CLOCK, "$SYS/broker/uptime", "elsewhere"):  # fmt: skip
                     with pytest.raises(PublishRefusedError) as refused:
                         await device.publish(topic, b"not mine")
                     assert refused.value.reason_code == NOT_AUTHORISED, topic
@@ -175,6 +175,15 @@ class TestWhoComesIn:
             (message,) = await bridge.receive()
             bridge.ack(message)
             assert (message.topic, message.payload) == (bundle_topic("dev-a"), b"mine")
+
+    async def test_a_device_hears_what_time_it_is(self, broker):
+        async with (
+            connected(signed_in(broker, "bridge", Role.BRIDGE)) as bridge,
+            connected(signed_in(broker, "dev-a"), MQTT_CLOCK) as device,
+        ):
+            await bridge.publish(MQTT_CLOCK, clocks.say(12), qos=0)
+            (message,) = await device.receive()
+            assert clocks.heard(message.payload) == 12
 
     async def test_a_device_hears_nobody(self, broker):
         async with (

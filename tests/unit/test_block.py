@@ -257,3 +257,25 @@ def test_frames_whose_truth_values_are_none_are_refused():
     odd[0, 0] = 2
     with pytest.raises(FramesError, match="measured"):
         frames_codec.decode(frames_codec.encode(dataclasses.replace(one, measured=odd)))
+
+
+def test_bounds_of_clocks_travel_with_their_devices_and_cost_nothing_where_there_are_none():
+    builder = BlockBuilder()
+    builder.append(accepted(0), (-5, 7))
+    builder.append(accepted(0, "p-2", "dev-2"))
+    builder.append(accepted(1), (-4, 7))
+    size = builder.size_bytes
+    got = builder.take()
+    assert got.clocks == {0: (-4, 7)}
+    data = block.encode(got)
+    same(block.decode(data), got)
+    assert len(data) <= size * 1.02
+    plain = built(accepted(0), accepted(0, "p-2", "dev-2"), accepted(1))
+    assert b"clocks" not in block.encode(plain)
+    assert builder.take().clocks == {}
+
+
+@pytest.mark.parametrize("at", [1, -1])
+def test_a_clock_of_no_device_is_refused(at):
+    with pytest.raises(BlockError, match="a clock points outside of 1 devices"):
+        block.encode(dataclasses.replace(built(accepted(0)), clocks={at: (0, 1)}))

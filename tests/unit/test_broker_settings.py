@@ -80,6 +80,7 @@ class TestRules:
     def test_a_device_has_the_one_pattern_and_nothing_else(self):
         text = rules({"dev-1": Role.DEVICE})
         assert "pattern write teleward/v1/%u/bundle" in text
+        assert "pattern read teleward/v1/clock" in text
         assert "dev-1" not in text
 
     def test_each_part_may_do_what_it_does(self):
@@ -89,6 +90,7 @@ class TestRules:
             "bridge": {
                 "topic read teleward/v1/+/+",
                 "topic write teleward/v1/bridge/probe",
+                "topic write teleward/v1/clock",
                 "topic write teleward/v1/+/mark/done",
             },
             "player": {

@@ -30,6 +30,17 @@ def test_every_hop_with_both_stamps_is_counted():
     assert rows["to_alarm"]["crosses_clocks"]
 
 
+def test_between_what_a_hop_lies_is_told_where_the_devices_clock_is_known():
+    times = HopTimes(started_ns=0, speed=10)
+    times.on_event("e", STAMPS | {"clock_least": -S // 2, "clock_most": 2 * S}, 108 * S)
+    rows = {row["hop"]: row for row in times.of("e")}
+    assert (rows["radio"]["least"], rows["radio"]["ms"], rows["radio"]["most"]) == (50, 100, 300)
+    assert (rows["to_alarm"]["least"], rows["to_alarm"]["most"]) == (550, 800)
+    assert "most" not in rows["ingest"]
+    times.on_event("f", STAMPS, 108 * S)
+    assert all("most" not in row for row in times.of("f"))
+
+
 def test_where_the_log_is_not_stamped_its_way_is_one_hop():
     times = HopTimes(started_ns=0)
     times.on_event("e", {"received": 1 * S, "fetched": 3 * S, "scored": 4 * S}, 5 * S)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitals.hops import HOPS, Histogram, HistogramError, Hop, Stamp, appended_at, differences
+from vitals.hops import HOPS, Histogram, HistogramError, Hop, Stamp, appended_at, differences, spread
 
 calm = settings(deadline=None)  # how long one takes depends on who else uses the machine
 HOUR = 3_600_000_000_000
@@ -48,6 +48,15 @@ def test_stamps_tell_the_hops_whose_both_ends_they_hold():
         Hop.GATHER: 30,
         Hop.RADIO: -5,
     }
+
+
+def test_a_hop_that_crosses_clocks_lies_between_what_the_bounds_of_the_clock_leave():
+    stamps = {"measured": 100, "published": 130, "received": 125, "clock_least": 10, "clock_most": 30}
+    assert spread(Hop.RADIO, stamps) == (5, 25)
+    assert spread(Hop.RADIO, stamps | {"clock_least": -10}) == (0, 25), "nothing arrives before it is sent"
+    assert spread(Hop.GATHER, stamps) is None, "one clock"
+    assert spread(Hop.TO_ALARM, stamps) is None, "not known when it was emitted"
+    assert spread(Hop.RADIO, {"published": 130, "received": 125}) is None, "the clock is not known"
 
 
 def test_an_empty_histogram_knows_nothing():

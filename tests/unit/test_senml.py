@@ -134,3 +134,8 @@ def test_one_door_takes_all_formats_and_names_what_it_cannot_take():
     assert len({str(receive(data, "dev-17", T, bindings)) for data in came}) == 1
     assert receive(b"[", "dev-17", T, bindings).fault is Fault.UNDECODABLE
     assert receive(b"?", "dev-17", T, bindings).fault is Fault.UNDECODABLE
+
+
+def test_what_a_device_heard_of_our_time_is_read():
+    assert read(**{"teleward:clock": [T, T + 5]}).header.clock == (T, T + 5)
+    assert read().header.clock is None

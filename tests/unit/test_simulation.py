@@ -314,3 +314,38 @@ def test_an_onset_still_to_come_has_not_begun() -> None:
 def test_an_alarm_of_somebody_in_no_illness_is_false() -> None:
     alarms = [Raised("p-1", "news2", 90 * MINUTE_NS), Raised("p-2", "news2", 0), Raised("p-3", "spo2-low", 5)]
     assert truth_of(ILL, BUS).judge(alarms, 200 * MINUTE_NS).false_alarms == (alarms[1], alarms[2])
+
+
+async def test_what_time_it_is_is_heard_by_all_and_echoed_once_by_each_by_its_own_clock() -> None:
+    ahead_ns = 90 * SECOND_NS
+    scenario = parse(f"""
+name: clocks
+seed: 3
+duration: 10m
+every: {{wrist: {{sample: 1s, bundle: 10s}}}}
+patients:
+  - {{count: 2, prefix: a-, devices: [wrist]}}
+faults:
+  - {{fault: clock, device: a-02-wrist, at: 0s, offset: {ahead_ns // SECOND_NS}s}}
+""")
+    clock, broker = FakeClock(), FakeBroker()
+
+    class Once:
+        """Says it once, and never again."""
+
+        said = False
+
+        async def told(self) -> int:
+            if self.said:
+                await asyncio.Event().wait()
+            self.said = True
+            return START_NS - 7
+
+    await Simulation(plan(scenario, START_NS), broker, clock, times=Once()).run()
+    echoes = {
+        device: [found.header.clock for found in map(wire.decode, messages) if found.header.clock is not None]
+        for device, messages in broker.by_device().items()
+    }
+    (right,), (ahead,) = echoes["a-01-wrist"], echoes["a-02-wrist"]
+    assert right[0] == ahead[0] == START_NS - 7
+    assert ahead[1] == right[1] + ahead_ns

@@ -47,6 +47,7 @@ def test_a_bundle_that_was_written_is_read_back(encoding):
         n_before=35,
         battery_pct=81.5,
         queued=2,
+        clock=(T - 5, T + 2_000_000_000),
         readings=[
             SentReading(sign="spo2", value=0.97, unit="1", time_ns=T, quality="poor"),
             SentReading(sign="consciousness", value="A", time_ns=T),
@@ -67,8 +68,14 @@ def test_fields_are_written_in_the_order_of_the_contract_and_defaults_left_out(e
     fields = decode(wire.encode(bundle, encoding))
     assert list(fields) == ["v", "device", "boot", "seq", "sent_ns", "n", "n_before", "readings"]
     assert list(fields["readings"][0]) == ["sign", "value", "time_ns"]
-    full = msgspec.structs.replace(bundle, battery_pct=5.0, queued=1)
-    assert list(decode(wire.encode(full, encoding)))[7:] == ["battery_pct", "queued", "readings"]
+    full = msgspec.structs.replace(bundle, battery_pct=5.0, queued=1, clock=(1, 2))
+    assert list(decode(wire.encode(full, encoding)))[7:] == ["battery_pct", "queued", "clock", "readings"]
+
+
+@BOTH
+@pytest.mark.parametrize("clock", [[], [1], [1, 2, 3], [1, -2], [1.0, 2.0], ["1", "2"], 7, {"told": 1}, [1, 2**63]])
+def test_an_echo_of_our_time_is_two_whole_numbers(encoding, clock):
+    assert refused(packed(whole(clock=clock), encoding)) == Fault.WRONG_TYPE
 
 
 @BOTH

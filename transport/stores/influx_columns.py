@@ -18,7 +18,7 @@ from transport.stores.influx_lines import Known, keys, lines
 from vitals import measurements as m
 from vitals.alarm_fold import OpenAlarm, split_id
 from vitals.events import SCORES, AlarmEvent, Frames, event_encoder
-from vitals.hops import Stamp
+from vitals.hops import CLOCK_LEAST, CLOCK_MOST, Stamp
 from vitals.ledger import Row
 from vitals.patient_states import PatientState
 from vitals.reading import USABLE_UP_TO, FloatArray, IntArray, Quality
@@ -139,6 +139,8 @@ def events(told: Sequence[tuple[StoredEvent, int]]) -> Any:
         "delayed": np.array([e.delayed for e in es]),
         "since_raised_s": np.array([_since_raised_s(e) for e in es]),
         "to_alarm_s": np.array(to_alarm),
+        "to_alarm_least_s": np.array([_to_alarm_s(stored, CLOCK_LEAST) for stored, _ in told]),
+        "to_alarm_most_s": np.array([_to_alarm_s(stored, CLOCK_MOST) for stored, _ in told]),
         "body": [event_encoder.encode(e).decode() for e in es],
         "stamps": [_json.encode(dict(stored.stamps)).decode() for stored, _ in told],
     }
@@ -152,12 +154,13 @@ def _since_raised_s(event: AlarmEvent) -> float:
     return (event.at_ns - split_id(event.alarm_id)[1]) / SECOND_NS
 
 
-def _to_alarm_s(stored: StoredEvent) -> float:
-    """From the measurement until it was scored; NaN where a stamp is missing."""
+def _to_alarm_s(stored: StoredEvent, clock: str = "") -> float:
+    """From the measurement until it was scored; NaN where a stamp is missing, or the bound of the clock asked for."""
     stamps = stored.stamps
-    if Stamp.MEASURED not in stamps or Stamp.SCORED not in stamps:
+    if Stamp.MEASURED not in stamps or Stamp.SCORED not in stamps or (clock and clock not in stamps):
         return float("nan")
-    return (stamps[Stamp.SCORED] - stamps[Stamp.MEASURED]) / SECOND_NS
+    told_ns = stamps[Stamp.SCORED] - stamps[Stamp.MEASURED]
+    return max(0, told_ns + stamps[clock]) / SECOND_NS if clock else told_ns / SECOND_NS
 
 
 def states(told: Sequence[PatientState]) -> Any:

@@ -39,7 +39,8 @@ export class AlarmCard {
     this.story = h("details", { open: unfolded }, this.storyTitle, this.steps);
     this.hops = h("ol", { class: "hop-bars" });
     this.hopNote = h("p", { class: "note" }, "† from the device's clock to ours: holds the error of the device's clock.");
-    this.hopBox = h("details", {}, h("summary", {}, "How long each hop took"), this.hops, this.hopNote);
+    this.boundNote = h("p", { class: "note" }, "‡ from the device's clock to ours, which were compared in both directions: it took no less and no more than this.");
+    this.hopBox = h("details", {}, h("summary", {}, "How long each hop took"), this.hops, this.hopNote, this.boundNote);
     this.element = h(
       "article",
       { class: "card", data: { alarm: alarm.id }, tabindex: "-1" },
@@ -95,7 +96,8 @@ export class AlarmCard {
     this.hopBox.hidden = hops.length === 0;
     const parts = PARTS.map((names) => hops.filter(({ hop: name }) => names(name))).filter((rows) => rows.length);
     this.hops.replaceChildren(...parts.flatMap(waterfall), ...hops.filter(({ hop: name }) => isSum(name)).map(sumOf));
-    this.hopNote.hidden = !hops.some(({ crosses_clocks: crosses }) => crosses);
+    this.hopNote.hidden = !hops.some((row) => row.crosses_clocks && row.most === undefined);
+    this.boundNote.hidden = !hops.some((row) => row.most !== undefined);
   }
 }
 
@@ -116,8 +118,11 @@ function sumOf(row) {
   return hopOf(row, null);
 }
 
-function hopOf({ hop: name, ms, contains, crosses_clocks: crosses }, bar) {
-  return h("li", { class: bar ? null : "sum", title: contains }, h("span", { class: "hop-name" }, `${hopName(name)}${crosses ? " †" : ""}`), h("span", { class: "hop-bar", "aria-hidden": "true" }, bar), h("span", { class: "hop-ms" }, hop(ms)));
+function hopOf({ hop: name, ms, contains, crosses_clocks: crosses, least, most }, bar) {
+  const bounded = most !== undefined;
+  const mark = bounded ? " ‡" : crosses ? " †" : "";
+  const took = bounded ? `${hop(least)} to ${hop(most)}` : hop(ms);
+  return h("li", { class: bar ? null : "sum", title: contains }, h("span", { class: "hop-name" }, `${hopName(name)}${mark}`), h("span", { class: "hop-bar", "aria-hidden": "true" }, bar), h("span", { class: "hop-ms" }, took));
 }
 
 /** By when somebody has to look, while nobody does. */
