@@ -76,11 +76,12 @@ async def run_record(settings: RecordSettings, on_progress: OnProgress) -> dict[
     """
     began = time.monotonic()
     kafka = KafkaSettings(settings.kafka, client_id="teleward-record")
+    reader = TopicReader(kafka, (topics.INPUT.name,), compacted=True)
     try:
         async with asyncio.timeout(_CONNECT_S):
-            reader = TopicReader(kafka, (topics.INPUT.name,), compacted=True)
             await reader.start()
     except (KafkaError, TimeoutError) as error:
+        await reader.stop()
         raise RecordError(
             f"no Kafka with a ward's topics at {settings.kafka} ({type(error).__name__}); is the stack up? "
             "Name it with --kafka HOST:PORT"

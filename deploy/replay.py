@@ -83,7 +83,7 @@ def run_replay(settings: ReplaySettings, on_progress: OnProgress) -> dict[str, A
         from deploy.alarm_differences import differences_from
 
         more["diff"] = differences_from(settings.diff, events, source)
-    if source.live_digest:
+    if source.live_digest and settings.limits is None:  # other limits tell other alarms: nothing is wrong with that
         more["live_digest"] = source.live_digest
         more["as_live"] = digest(events) == source.live_digest
     return {

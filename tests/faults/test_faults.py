@@ -20,7 +20,11 @@ from faulty_ward import KAFKA, SPEED, FaultyWard
 from in_the_ward import scenario_of
 from verdicts import HEAD, Verdict, judge
 
+from deploy.live_capture import RecordSettings, run_record
+from deploy.replay import through_ward
+from deploy.replay_source import open_source
 from transport.stores.opened import open_store
+from vitals.digest import digest
 
 pytestmark = pytest.mark.integration
 
@@ -100,17 +104,21 @@ async def run(
     **ward_is: Any,
 ) -> Verdict:
     fate = random.Random(name)
+    recorded: dict[str, Any] = {}
     async with FaultyWard(folder, scenario_of(len(name), seconds), **ward_is) as ward:
         await ward.until_alarms_flow()
         for _ in range(times):
             await asyncio.sleep(fate.uniform(*calm_s))  # the schedule itself: nothing is waited for
             await befalls(ward, fate)
         truth = await ward.finish()
+        recorded |= await run_record(RecordSettings(ward.stack.bootstrap, folder / "night.parquet"), lambda *_: None)
         with open_store(ward.store_address, read_only=True) as store:
             # A machine that stops all of us holds bundles back as the devices' own way may, while time goes on.
             stalled_s = ward.stalled_s * SPEED
             verdict = await judge(ward, truth, store, HELD_BACK_S if stalled_s > STALL_S else held_back_s)
     _told(verdict, name, ward.stalled_s)
+    replayed = through_ward(open_source(folder / "night.parquet"), None, lambda *_: None)
+    assert digest(replayed.events) == recorded["digest"], "what the stack received, replayed, tells its alarms"
     assert not verdict.missing, "no physiological alarm is missing"
     assert not verdict.added, "none is doubled or made up"
     return verdict
