@@ -121,8 +121,14 @@ function sumOf(row) {
 function hopOf({ hop: name, ms, contains, crosses_clocks: crosses, least, most }, bar) {
   const bounded = most !== undefined;
   const mark = bounded ? " ‡" : crosses ? " †" : "";
-  const took = bounded ? `${hop(least)} to ${hop(most)}` : hop(ms);
+  const took = bounded ? between(hop(least), hop(most)) : hop(ms);
   return h("li", { class: bar ? null : "sum", title: contains }, h("span", { class: "hop-name" }, `${hopName(name)}${mark}`), h("span", { class: "hop-bar", "aria-hidden": "true" }, bar), h("span", { class: "hop-ms" }, took));
+}
+
+/** "60 to 140 ms": a unit that both have is said once. */
+function between(least, most) {
+  const unit = most.slice(most.indexOf(" "));
+  return `${least.endsWith(unit) ? least.slice(0, -unit.length) : least} to ${most}`;
 }
 
 /** By when somebody has to look, while nobody does. */
