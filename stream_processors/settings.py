@@ -65,6 +65,8 @@ class StoringSettings:
         stream: As for every app.
         batch_records: Records of Kafka written to the store at once, at most; also the bound of what waits.
         batch_readings: Readings in them, at most (and a block more): what bounds memory on a busy ward.
+        frames_values: Values of closed frames that wait, at most (and a record more): they are written piece by piece,
+            so that readings do not wait for those of a whole ward.
         write_every_s: Least seconds from the beginning of one write to that of the next, unless a batch is full. The
             first after a quiet while is made at once. A write costs much the same whatever is in it.
         commit_every_s: How often offsets of what the store has acknowledged are committed.
@@ -73,6 +75,7 @@ class StoringSettings:
     stream: StreamSettings
     batch_records: int = 512
     batch_readings: int = 50_000
+    frames_values: int = 400_000
     write_every_s: float = 0.04
     commit_every_s: float = 1.0
 

@@ -121,7 +121,8 @@ class Storing:
     async def _on_assigned(self, *_: Any, **__: Any) -> None:
         # What waits belongs to partitions that may be another's now; it is read again by whoever has them.
         self._turn += 1
-        self._intake.waiting, self._written, self._restored = Waiting(), {}, False
+        self._intake.forget()
+        self._written, self._restored = {}, False
         self._places.forget()
         self._room.set()
         self._full.clear()
@@ -130,7 +131,8 @@ class Storing:
 
     async def _on_leaving(self, *_: Any, **__: Any) -> None:
         with contextlib.suppress(StoreUnavailable):
-            await self._write_waiting()
+            while not self._intake.empty:
+                await self._write_waiting()
         await self._commit()
 
     # -- reading -----------------------------------------------------------------------------------------------------
@@ -163,7 +165,11 @@ class Storing:
 
     def _is_full(self) -> bool:
         waiting = self._intake.waiting
-        return waiting.count >= self._settings.batch_records or waiting.readings >= self._settings.batch_readings
+        return (
+            waiting.count >= self._settings.batch_records
+            or waiting.readings >= self._settings.batch_readings
+            or self._intake.frames_values >= self._settings.frames_values
+        )
 
     async def _restore(self) -> None:
         """Go on from what the store keeps; returns with nothing done where it does not answer yet."""
@@ -237,7 +243,7 @@ class Storing:
     async def _write_waiting(self) -> None:
         """Write all that waits as one batch; on failure it waits on."""
         async with self._writing:  # one batch at a time, or an offset could pass one that failed
-            if not self._intake.waiting.count:
+            if self._intake.empty:
                 return
             turn, waiting = self._turn, self._intake.take_all()
             try:
@@ -272,6 +278,8 @@ class Storing:
         if not self._is_full():
             self._room.set()
             self._full.clear()
+        if not self._intake.empty:  # frames go piece by piece
+            self._arrived.set()
 
     async def _commit(self) -> None:
         written, self._written = self._written, {}
@@ -315,7 +323,7 @@ class Storing:
             "status": "slow" if self._trouble else "ok",
             "text": "; ".join(parts),
             "at_ns": now_ns,
-            "waiting": self._intake.waiting.count,
+            "waiting": self._intake.records,
             "away_s": away_s,
             **({"behind_s": (now_ns - self._intake.now_ns) / SECOND_NS} if self._intake.now_ns >= 0 else {}),
             "counts": asdict(self.counts)

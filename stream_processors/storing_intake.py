@@ -22,6 +22,9 @@ READ: Final = (topics.INPUT, topics.FRAMES, topics.ALARMS, topics.QUARANTINE, to
 STATES: Final = "states:"
 """Books of `PatientStates` have names that begin so."""
 
+FRAMES_AT_ONCE: Final = 200
+"""Patients whose frames are written with one batch: a thousand at once made readings wait for a third of a second."""
+
 _STATUS: Final = {"ok": 0, "slow": 1, "down": 2}
 _HOPS_EVERY_NS: Final = 10 * SECOND_NS  # parts say them every two seconds, and they count from the part's start
 
@@ -31,7 +34,7 @@ class Waiting:
 
     Attributes: as `transport.stores.base.Batch`, and
         count: Records it was made of.
-        readings: Readings in it, and values of frames.
+        readings: Readings in it.
     """
 
     def __init__(self) -> None:
@@ -84,13 +87,17 @@ class Intake:
     """Records in, what waits out. It remembers how things stand for patients, in books that the store keeps.
 
     Attributes:
-        waiting: What was taken since `take_all`.
+        waiting: What was taken since `take_all`; but for frames, which wait to be taken piece by piece.
+        frames_values: Values in frames that wait.
         log_hop: Times between Kafka's log and monitoring, whose halves two parts tell.
     """
 
     def __init__(self) -> None:
         """Nothing was read yet; `restore` before the first record."""
         self.waiting = Waiting()
+        # Frames not yet in a batch, in pieces, and behind those of each record its place and the offset it settles.
+        self._frames: deque[Frames | tuple[tuple[str, int], int]] = deque()
+        self.frames_values = 0
         self.log_hop = Histogram()
         self._states: dict[int, PatientStates] = {}
         self._owed: dict[tuple[str, int], int] = {}  # settled but for events that wait for their cause
@@ -109,7 +116,7 @@ class Intake:
         Returns:
             Partitions whose books tell of offsets that there are not: the topic is another one, and they began anew.
         """
-        self.waiting = Waiting()
+        self.forget()
         self._owed.clear()
         self._states, strange = {}, []
         for partition, end in ends.items():
@@ -119,6 +126,22 @@ class Intake:
                 states = PatientStates(partition)
             self._states[partition] = states
         return strange
+
+    def forget(self) -> None:
+        """Nothing waits: it is read again by whoever has the partitions."""
+        self.waiting = Waiting()
+        self._frames.clear()
+        self.frames_values = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits to be written."""
+        return not (self.waiting.count or self.waiting.frames or self._frames)
+
+    @property
+    def records(self) -> int:
+        """Records that wait, those among them whose frames are written piece by piece."""
+        return self.waiting.count + sum(not isinstance(one, Frames) for one in self._frames)
 
     @property
     def now_ns(self) -> int:
@@ -140,9 +163,9 @@ class Intake:
         if message.topic == topics.INPUT.name:
             self._input(message, origin, value)
         elif message.topic == topics.FRAMES.name:
-            frames = frames_codec.decode(value)
-            self.waiting.frames.append(frames)
-            self.waiting.readings += frames.value.size
+            pieces = list(frames_codec.parts(frames_codec.decode(value), FRAMES_AT_ONCE))
+            self._frames += pieces
+            self.frames_values += sum(piece.value.size for piece in pieces)
         elif message.topic == topics.ALARMS.name:
             self._event(message, value, emitted_ns)
         elif message.topic == topics.QUARANTINE.name:
@@ -152,12 +175,17 @@ class Intake:
 
     def settle(self, message: Any) -> None:
         """The record was taken, or cannot be: it need not be read again."""
-        self.waiting.settled[message.topic, message.partition] = message.offset + 1
+        place, offset = (message.topic, message.partition), message.offset + 1
+        if message.topic == topics.FRAMES.name:  # when its last piece is
+            self._frames.append((place, offset))
+            return
+        self.waiting.settled[place] = offset
         self.waiting.count += 1
 
     def take_all(self) -> Waiting:
         """What waits, with all that goes with it; from here on something new waits."""
         waiting, self.waiting = self.waiting, Waiting()
+        self._take_frames(waiting)
         for partition, states in self._states.items():
             waiting.states += states.retold()
             waiting.books |= states.changed()
@@ -172,6 +200,22 @@ class Intake:
                 taken = min(states.held, taken)
             waiting.settled[place] = taken
         return waiting
+
+    def _take_frames(self, waiting: Waiting) -> None:
+        """Put as many of the frames that wait into a batch as fit, one piece at least."""
+        rows = 0
+        while self._frames:
+            first = self._frames[0]
+            if isinstance(first, Frames):
+                rows += len(first.patients)
+                if rows > FRAMES_AT_ONCE and waiting.frames:
+                    return
+                waiting.frames.append(first)
+                self.frames_values -= first.value.size
+            else:
+                waiting.settled[first[0]] = first[1]
+                waiting.count += 1
+            self._frames.popleft()
 
     def _input(self, message: Any, origin: Origin, value: bytes) -> None:
         kind = dict(message.headers or {}).get(records.HEADER)

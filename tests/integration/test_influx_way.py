@@ -79,7 +79,7 @@ async def storing(kafka: KafkaSettings, settings: InfluxSettings, prefix: str) -
     try:
         yield app
     finally:
-        app._intake.waiting.count = 0
+        app._intake.forget()
         app._written = {}
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_S):
