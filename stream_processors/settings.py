@@ -76,7 +76,7 @@ class StoringSettings:
     batch_records: int = 512
     batch_readings: int = 50_000
     frames_values: int = 400_000
-    write_every_s: float = 0.04
+    write_every_s: float = 0.06
     commit_every_s: float = 1.0
 
 
