@@ -261,7 +261,7 @@ def _told() -> tuple[type[Exception], ...]:
     from dashboards.grafana.influxql import InfluxError
     from deploy.audit import AuditError
     from deploy.bench.compare import CompareError
-    from deploy.bench.latency import BenchError
+    from deploy.bench.driven import BenchError
     from deploy.bench.machine import MachineError
     from deploy.bench.peers.environments import PeerError
     from deploy.brokers.certificates import CertificateError

@@ -12,6 +12,7 @@ from deploy.cli_common import Json, end, quietly
 
 bench_app = typer.Typer(no_args_is_help=True, help="How long each hop takes, what a machine holds, what others make.")
 
+Through = Annotated[str, typer.Option(help="teleward, the tutorials' pipeline (tutorial), or both beside each other.")]
 Out = Annotated[Path | None, typer.Option(help="Write the report here: NAME.json, and beside it NAME.html.")]
 
 
@@ -38,15 +39,20 @@ def latency(
     workers: Annotated[int, typer.Option(help="Monitoring processes.")] = 1,
     partitions: Annotated[int, typer.Option(help="Of the input topic.")] = 1,
     store: Annotated[str, typer.Option(help="influx or sqlite.")] = "influx",
+    through: Through = "teleward",
+    rounds: Annotated[int, typer.Option(help="How often; pipelines take turns in each.")] = 1,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
     """Percentiles of each hop and of the whole way, open loop, on real servers; processor time and memory."""
+    from deploy.bench.beside import OURS, BesideSettings, run_beside
     from deploy.bench.latency import LatencySettings, run_latency
 
     _store(store)
     settings = LatencySettings(patients, rate, seconds, warm, ill, workers, partitions, store)  # type: ignore[arg-type]
-    _finish(asyncio.run(run_latency(settings, quietly)), out, as_json=as_json)
+    alone = through == OURS and rounds == 1
+    run = run_latency(settings, quietly) if alone else run_beside(BesideSettings(settings, through, rounds), quietly)
+    _finish(asyncio.run(run), out, as_json=as_json)
 
 
 @bench_app.command()
@@ -59,10 +65,14 @@ def capacity(
     warm: Annotated[float, typer.Option(help="Seconds before that at each rate.")] = 5.0,
     workers: Annotated[str, typer.Option(help="Numbers of workers (and partitions) to try, commas between.")] = "1",
     store: Annotated[str, typer.Option(help="influx or sqlite.")] = "influx",
+    through: Through = "teleward",
+    tutorial_start: Annotated[float, typer.Option(help="First rate of the tutorial's pipeline.")] = 200.0,
+    tutorial_factor: Annotated[float, typer.Option(help="Each of its rates by the one before.")] = 1.25,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
     """Raise the rate until the lag grows: the knee, what is full there, what a patient costs, how workers scale."""
+    from deploy.bench.beside import OURS, KneeSettings, run_knees
     from deploy.bench.capacity import CapacitySettings, run_capacity
 
     try:
@@ -73,7 +83,9 @@ def capacity(
         ) from None
     _store(store)
     settings = CapacitySettings(patients, start, factor, steps, seconds, warm, counts, store)  # type: ignore[arg-type]
-    _finish(asyncio.run(run_capacity(settings, quietly)), out, as_json=as_json)
+    knees = KneeSettings(settings, through, tutorial_start, tutorial_factor)
+    run = run_capacity(settings, quietly) if through == OURS else run_knees(knees, quietly)
+    _finish(asyncio.run(run), out, as_json=as_json)
 
 
 @bench_app.command()

@@ -8,19 +8,19 @@ partitions and workers the same again on a fresh stack, to see how it scales.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from deploy.bench.latency import BenchError, admit, measure
+from deploy.bench.driven import BenchError, Say
+from deploy.bench.latency import admit, measure, settings_told
 from deploy.bench.machine import described
 from deploy.bench.stack import BenchStack
 from deploy.bench.workload import Ward
 from vitals.hops import TO_SCORED
 
-Say = Callable[[str], None]
-
+ILL: Final = 0.02  # of the patients of a search
 _LATE_MS: Final = 1000.0  # where a bundle in a hundred waits so long, the rate is beyond the knee
 _JUDGED: Final = 0.97  # or where so few of what was sent had been judged when the step was over
 _FULL: Final = 0.85  # of a processor: a process with so much of one has no more to give
@@ -67,18 +67,18 @@ async def run_capacity(settings: CapacitySettings, say: Say) -> dict[str, Any]:
     """
     found = {f"{n} workers": await _search(settings, n, say) for n in settings.workers}
     scaling = [{"workers": n, "knee_per_s": found[f"{n} workers"]["knee_per_s"]} for n in settings.workers]
-    fields = {name: getattr(settings, name) for name in settings.__dataclass_fields__}
-    return {"bench": "capacity", "machine": described(), "settings": fields, "scaling": scaling, **found}
+    told = {"settings": settings_told(settings), "scaling": scaling}
+    return {"bench": "capacity", "machine": described(), **told, **found}
 
 
 async def _search(settings: CapacitySettings, workers: int, say: Say) -> dict[str, Any]:
     steps: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="teleward-bench-") as folder:
         async with BenchStack(Path(folder), workers=workers, partitions=workers, store=settings.store) as stack:
-            await admit(stack, Ward(settings.patients, settings.start, 0.02))
+            await admit(stack, Ward(settings.patients, settings.start, ILL))
             for number in range(settings.steps):
                 rate = settings.start * settings.factor**number
-                ward = Ward(settings.patients, rate, 0.02)
+                ward = Ward(settings.patients, rate, ILL)
                 result = await measure(stack, ward, settings.seconds, settings.warm_s, say, boot=number + 1)
                 steps.append(step_of(rate, settings.seconds, result))
                 say(f"{workers} workers, {rate:.0f}/s: {steps[-1]['verdict']}, p99 {steps[-1]['p99_ms']} ms")
@@ -88,8 +88,12 @@ async def _search(settings: CapacitySettings, workers: int, say: Say) -> dict[st
 
 
 def step_of(rate: float, seconds: float, result: Mapping[str, Any]) -> dict[str, Any]:
-    """One step as a row: how it went and what was busiest."""
-    scored = result["ways"].get(TO_SCORED) or result["hops"].get(TO_SCORED) or {}
+    """One step as a row: how it went and what was busiest.
+
+    Of a pipeline that says nothing of its judging, the alarm events stand for all that is judged.
+    """
+    ways, hops = result["ways"], result["hops"]
+    scored = ways.get(TO_SCORED) or hops.get(TO_SCORED) or ways.get("to_event") or {}
     judged = min(1.0, result["judged"] / (rate * seconds))
     p99 = scored.get("p99_ms")
     holds = p99 is not None and p99 <= _LATE_MS and judged >= _JUDGED

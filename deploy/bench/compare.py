@@ -122,19 +122,22 @@ def _counts(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Compared
                 yield Compared(f"{stage}: {name}", was, found, ratio, ratio, ratio, verdict)
 
 
-def _times(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Compared]:
+def _times(old: Mapping[str, Any], new: Mapping[str, Any], of: str = "") -> Iterator[Compared]:
+    for pipeline in ("teleward", "tutorial"):  # each a report by itself, where several ran beside each other
+        if pipeline in old and pipeline in new:
+            yield from _times(old[pipeline], new[pipeline], f"{pipeline} ")
     for kind in ("ways", "hops"):
         for name, was in old.get(kind, {}).items():
             now = new.get(kind, {}).get(name, {})
             if was.get("histogram") and now.get("histogram"):
                 before, after = (Histogram.from_bytes(bytes.fromhex(one["histogram"])) for one in (was, now))
                 for percent in (50.0, 99.0):
-                    yield of_histograms(f"{name}: p{percent:g} ms", before, after, percent)
+                    yield of_histograms(f"{of}{name}: p{percent:g} ms", before, after, percent)
     for name, was in old.get("processes", {}).items():
         now = new.get("processes", {}).get(name)
         if now and was["cpu_s_per_1000"] and now["cpu_s_per_1000"]:
             single = (np.array([each["cpu_s_per_1000"]]) for each in (was, now))
-            yield of_runs(f"{name}: cpu_s_per_1000", *single, more_is_better=False)
+            yield of_runs(f"{of}{name}: cpu_s_per_1000", *single, more_is_better=False)
 
 
 def of_runs(what: str, old: np.ndarray, new: np.ndarray, *, more_is_better: bool) -> Compared:

@@ -7,13 +7,9 @@ judged frame and to the store; alarm events that a bundle brought about count fo
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -21,28 +17,21 @@ from typing import Any, Final, Literal
 import msgspec
 import numpy as np
 
-from deploy.bench.load import LoadDone, LoadSpec
-from deploy.bench.machine import Usage, described, taken, usage
+from deploy.bench.driven import PAUSE_S, Drive, Driven, Say, arrived, drive, end_of
+from deploy.bench.due import came_of, raised
+from deploy.bench.load import LoadDone
+from deploy.bench.machine import described, taken
 from deploy.bench.observer import ObserveSpec, Seen
 from deploy.bench.stack import PASSWORD, USER, BenchStack
 from deploy.bench.workload import Ward
-from deploy.brokers import values
-from transport.kafka import KafkaSettings, TopicReader
+from transport.kafka import KafkaSettings, Record, TopicReader
 from vitals import topics
+from vitals.events import event_decoder
 from vitals.hops import Histogram, Stamp
-from vitals.signs import SECOND_NS
-
-Say = Callable[[str], None]
 
 PERCENTS: Final = (50.0, 90.0, 95.0, 99.0, 99.9)
 _CURVE: Final = (0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.99, 100.0)
-_MAKE_S: Final = 4.0  # starting the load's process,
-_MAKE_S_PER_BUNDLE: Final = 40e-6  # and making its bytes; longer on a machine that is busy with other things
-_PAUSE_S: Final = 4.0  # after the load: whatever is under way comes out, and every part says how it is once more
-
-
-class BenchError(RuntimeError):
-    """A run told nothing; the text says why."""
+_OWED_S: Final = 30.0  # an alarm that is due may come so long after the one before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +97,11 @@ async def run_latency(settings: LatencySettings, say: Say) -> dict[str, Any]:
             say(f"stack up; {settings.patients} patients are being admitted")
             await admit(stack, ward)
             result = await measure(stack, ward, settings.seconds, settings.warm_s, say)
-    return {"bench": "latency", "machine": described(), "settings": _fields(settings), **result}
+    return {"bench": "latency", "machine": described(), "settings": settings_told(settings), **result}
 
 
-def _fields(settings: Any) -> dict[str, Any]:
+def settings_told(settings: Any) -> dict[str, Any]:
+    """The fields of a run's settings, for its report."""
     return {name: getattr(settings, name) for name in settings.__dataclass_fields__}
 
 
@@ -132,47 +122,44 @@ async def measure(
         warm_s: How long before that.
         say: Prints a line for people.
         boot: Of all devices; higher each time on one stack.
+
+    Raises:
+        BenchError: If the load or the observer broke.
     """
-    async with AsyncExitStack() as running:
-        total_s = warm_s + seconds
-        crowd = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-        start_ns = time.time_ns() + int((_MAKE_S + ward.rate * total_s * _MAKE_S_PER_BUNDLE) * crowd * SECOND_NS)
-        observer = _Child("observer", stack.folder, _observe_spec(stack))
-        load = _Child("load", stack.folder, _load_spec(stack, ward, total_s, start_ns, boot))
-        for child in (observer, load):
-            running.callback(child.kill)
-            child.start()
-        pids = {**stack.pids, "load": load.pid, "observer": observer.pid}
-        await _until(start_ns + int(warm_s * SECOND_NS))
-        before, counted = usage(pids), await health(stack)
-        say(f"warm: measuring {seconds:g} s at {ward.rate:g} bundles a second")
-        await _until(start_ns + int(total_s * SECOND_NS) - SECOND_NS // 10)
-        after = usage(pids)
-        done = msgspec.json.decode(await load.result(60), type=LoadDone)
-        if done.error:
-            raise BenchError(f"the load broke off: {done.error}")
-        await asyncio.sleep(_PAUSE_S)
+    plan = Drive(stack, ward, seconds, warm_s, boot)
+    kafka = KafkaSettings(stack.servers.bootstrap, client_id="bench")
+    since = await end_of(kafka, topics.ALARMS.name)
+    due: set[str] = set()
+
+    async def at_end(start_ns: int) -> dict[str, Any]:
+        await asyncio.sleep(PAUSE_S)
         last = await health(stack)
-        seen = msgspec.json.decode(await observer.result(30, close=True), type=Seen)
-        window = (start_ns + int(warm_s * SECOND_NS), start_ns + int(total_s * SECOND_NS))
-        return _report(ward, seconds, done, seen, window, (before, after), (counted, last), pids)
+        due.update(raised(ward, start_ns, plan.total_s))
+        await arrived(kafka, topics.ALARMS.name, since, due, _claim, _OWED_S)
+        return last
+
+    pids = dict(stack.pids)
+    driven = await drive(plan, _observe_spec(stack), pids, lambda: health(stack), at_end, say)
+    return _report(plan, driven, pids, due)
 
 
-def _report(
-    ward: Ward,
-    seconds: float,
-    done: LoadDone,
-    seen: Seen,
-    window: tuple[int, int],
-    used: tuple[Usage, Usage],
-    health_then: tuple[Mapping[str, Any], Mapping[str, Any]],
-    pids: Mapping[str, int],
-) -> dict[str, Any]:
-    bundles = int(ward.rate * seconds)
-    ways = _ways(seen, window)
+def _claim(record: Record) -> str:
+    event = event_decoder.decode(record.value or b"")
+    return came_of(event.event_id)
+
+
+def load_told(done: LoadDone) -> dict[str, Any]:
+    """How the load went, for a report."""
+    return {"bundles": done.sent, "acknowledged": done.acknowledged, "cpu_s": done.cpu_s, "wall_s": done.wall_s,
+            "late_p99_ms": round(done.late_p99_ms, 3), "late_max_ms": round(done.late_max_ms, 3)}  # fmt: skip
+
+
+def _report(plan: Drive, driven: Driven[dict[str, Any]], pids: Mapping[str, int], due: set[str]) -> dict[str, Any]:
+    ways = _ways(driven.seen, driven.window, plan.ward)
     hops: dict[str, Any] = {}
-    for part, said in health_then[1].items():
-        earlier = health_then[0].get(part, {})
+    first, last = driven.looks
+    for part, said in last.items():
+        earlier = first.get(part, {})
         for kind, into in (("hops", hops), ("ways", ways)):
             for name, data in (said.get(kind) or {}).items():
                 now = Histogram.from_bytes(bytes.fromhex(data))
@@ -180,16 +167,17 @@ def _report(
                 grown = now.since(Histogram.from_bytes(bytes.fromhex(then))) if then else now
                 key = f"{part}.{name}" if name in into or name == "log" else name
                 into[key] = told(grown)
+    came = {came_of(event_id) for event_id, _, _ in driven.seen.events}
     return {
-        "load": {"bundles": done.sent, "acknowledged": done.acknowledged, "cpu_s": done.cpu_s, "wall_s": done.wall_s,
-                 "late_p99_ms": round(done.late_p99_ms, 3), "late_max_ms": round(done.late_max_ms, 3)},
+        "load": load_told(driven.done),
         "ways": ways,
         "hops": hops,
-        "judged": _counted(health_then, "monitoring", "bundles"),
-        "blocks": _counted(health_then, "bridge", "blocks"),
-        "page": seen.error or "watched",
-        **taken(used[0], used[1], bundles, pids),
-    }  # fmt: skip
+        "alarms": {"due": len(due), "came": len(due & came)},
+        "judged": _counted(driven.looks, "monitoring", "bundles"),
+        "blocks": _counted(driven.looks, "bridge", "blocks"),
+        "page": driven.seen.error or "watched",
+        **taken(driven.used[0], driven.used[1], plan.bundles, pids),
+    }
 
 
 def _counted(health_then: tuple[Mapping[str, Any], Mapping[str, Any]], part: str, name: str) -> int:
@@ -197,14 +185,14 @@ def _counted(health_then: tuple[Mapping[str, Any], Mapping[str, Any]], part: str
     return int(last) - int(first)
 
 
-def _ways(seen: Seen, window: tuple[int, int]) -> dict[str, Any]:
+def _ways(seen: Seen, window: tuple[int, int], ward: Ward) -> dict[str, Any]:
     """The ways of alarm events that a bundle of the window brought about."""
     begin, end = window
-    events = {
-        event_id: (came_ns, stamps)
-        for event_id, came_ns, stamps in seen.events
-        if begin <= stamps.get(Stamp.PUBLISHED, -1) < end
-    }
+    events = {}
+    for event_id, came_ns, said in seen.events:
+        stamps = {name: ward.wall_ns(said_ns) for name, said_ns in said.items()}
+        if begin <= stamps.get(Stamp.PUBLISHED, -1) < end:
+            events[event_id] = (came_ns, stamps)
     shown = dict(reversed(seen.shown))
     sent = {event_id: stamps[Stamp.PUBLISHED] for event_id, (_, stamps) in events.items()}
     found = {
@@ -253,51 +241,3 @@ def added(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
 
 def _observe_spec(stack: BenchStack) -> ObserveSpec:
     return ObserveSpec(stack.servers.bootstrap, topics.ALARMS.name, page=stack.page, user=USER, password=PASSWORD)
-
-
-def _load_spec(stack: BenchStack, ward: Ward, seconds: float, start_ns: int, boot: int) -> LoadSpec:
-    return LoadSpec(
-        port=stack.servers.mqtt_port, user=values.PLAYER_USER, password_file=stack.player_password_file,
-        patients=ward.patients, rate=ward.rate, ill=ward.ill, seconds=seconds, start_ns=start_ns, boot=boot,
-    )  # fmt: skip
-
-
-async def _until(time_ns: int) -> None:
-    await asyncio.sleep(max(0.0, (time_ns - time.time_ns()) / SECOND_NS))
-
-
-class _Child:
-    """A process of the benchmark itself: told a spec by a file, tells its result on standard output."""
-
-    def __init__(self, name: str, folder: Path, spec: msgspec.Struct) -> None:
-        self._name = name
-        self._file = folder / f"{name}.json"
-        self._file.write_bytes(msgspec.json.encode(spec))
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid if self._process is not None else 0
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", f"deploy.bench.{self._name}", str(self._file)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-
-    async def result(self, timeout_s: float, *, close: bool = False) -> bytes:
-        process = self._process
-        if process is None:
-            raise BenchError(f"the {self._name} was not started")
-        try:
-            out, errors = await asyncio.to_thread(process.communicate, b"" if close else None, timeout_s)
-        except subprocess.TimeoutExpired:
-            raise BenchError(f"the {self._name} did not come to its end") from None
-        if process.returncode:
-            raise BenchError(f"the {self._name} failed: {errors.decode(errors='replace')[-600:]}")
-        return out
-
-    def kill(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.communicate()

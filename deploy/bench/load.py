@@ -41,6 +41,8 @@ class LoadSpec(msgspec.Struct, frozen=True):
         seconds: How long.
         start_ns: When the first is to be sent; the wall's clock.
         boot: Of all devices.
+        speed: See `deploy.bench.workload.Ward`.
+        since_ns: Likewise.
     """
 
     port: int
@@ -52,6 +54,8 @@ class LoadSpec(msgspec.Struct, frozen=True):
     seconds: float
     start_ns: int
     boot: int
+    speed: float = 1.0
+    since_ns: int = 0
 
 
 class LoadDone(msgspec.Struct, frozen=True):
@@ -135,7 +139,7 @@ class Acknowledgements:
 
 def run(spec: LoadSpec) -> LoadDone:
     """Send everything; see the module."""
-    ward = Ward(spec.patients, spec.rate, spec.ill)
+    ward = Ward(spec.patients, spec.rate, spec.ill, speed=spec.speed, since_ns=spec.since_ns)
     at, who, bodies = payloads(ward, spec.start_ns, spec.seconds, boot=spec.boot)
     names = [bundle_topic(device(i)).encode() for i in range(ward.patients)]
     packets = [
@@ -146,19 +150,43 @@ def run(spec: LoadSpec) -> LoadDone:
     buffer = memoryview(b"".join(packets))
     del packets, bodies
     with socket.create_connection(("127.0.0.1", spec.port)) as sock:
-        _connect(sock, spec)
+        connect(sock, spec.user, Path(spec.password_file).read_text("utf-8").strip())
+        sock.setblocking(False)
         if time.time_ns() > spec.start_ns:
             raise TimeoutError("the bundles were not ready at the first one's time; give the load a later start")
         return send(sock, at, ends, buffer)
 
 
-def _connect(sock: socket.socket, spec: LoadSpec) -> None:
+def connect(sock: socket.socket, user: str, password: str) -> None:
+    """Begin a session in the place of any that the user had.
+
+    Raises:
+        ConnectionError: If the broker refuses.
+    """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.sendall(connect_packet(spec.user, Path(spec.password_file).read_text("utf-8").strip()))
+    sock.sendall(connect_packet(user, password))
     answer = sock.recv(256)
     if len(answer) < 4 or answer[0] != 0x20 or answer[3]:
-        raise ConnectionError(f"the broker refused the load: {answer[:8].hex(' ')}")
-    sock.setblocking(False)
+        raise ConnectionError(f"the broker refused {user}: {answer[:8].hex(' ')}")
+
+
+def say_once(port: int, user: str, password: str, topic: str = "", payload: bytes = b"") -> None:
+    """Connect anew, which ends whatever session the user had; publish one message if there is one; and be gone.
+
+    Raises:
+        ConnectionError: If the broker refuses.
+    """
+    with socket.create_connection(("127.0.0.1", port), 10) as sock:
+        connect(sock, user, password)
+        if topic:
+            sock.sendall(publish_packet(topic.encode(), 1, payload))
+            acknowledged = Acknowledgements()
+            while not acknowledged.count:
+                answer = sock.recv(256)
+                if not answer:
+                    raise ConnectionError("the broker closed the connection")
+                acknowledged.feed(answer)
+        sock.sendall(b"\xe0\x00")  # DISCONNECT: its session is over at once
 
 
 def send(sock: socket.socket, at: np.ndarray, ends: np.ndarray, buffer: memoryview) -> LoadDone:

@@ -1,7 +1,7 @@
 """Reads what comes out, with a stamp for each: alarm events from Kafka, and the same on the console's page.
 
 A process of its own, so that its share can be told: ``python -m deploy.bench.observer SPEC.json``. It ends when its
-standard input does, and prints all it saw.
+standard input does and it has read what stood in the topic then, and prints all it saw.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ObserveSpec(msgspec.Struct, frozen=True):
 
     Attributes:
         kafka: ``host:port``.
-        topic: Of alarm events (headers ``stamps``), or of a peer's results (JSON with ``sent_ns``).
+        topic: Of alarm events (headers ``stamps``), or of a peer's (JSON with ``event_id`` and ``sent_ns``).
         peer: True for a peer's results.
         page: The console's address; "" watches none.
         user: Of the page.
@@ -65,6 +65,7 @@ class _Change(msgspec.Struct):
 
 
 class _Sent(msgspec.Struct):
+    event_id: str
     sent_ns: int
 
 
@@ -89,20 +90,28 @@ def _follow(spec: ObserveSpec, seen: Seen, over: threading.Event) -> None:
     consumer.assign(places)
     stamps_decoder = msgspec.json.Decoder(dict[str, int])
     sent_decoder, event_decoder = msgspec.json.Decoder(_Sent), msgspec.json.Decoder(_Event)
-    while not over.is_set():
+    reached = {place.partition: place.offset for place in places}
+    while not over.is_set() or _behind(consumer, spec.topic, reached):
         # The first that comes, then what lies behind it: to ask for 500 is to wait for 500.
         first = consumer.poll(_POLL_S)
         for message in [] if first is None else [first, *consumer.consume(500, 0)]:
             now_ns = time.time_ns()
             if message.error():
                 continue
+            reached[message.partition()] = message.offset() + 1
             if spec.peer:
-                seen.events.append(("", now_ns, {"published": sent_decoder.decode(message.value()).sent_ns}))
+                said = sent_decoder.decode(message.value())
+                seen.events.append((said.event_id, now_ns, {"published": said.sent_ns}))
             else:
                 headers = dict(message.headers() or ())
                 stamps = stamps_decoder.decode(headers.get("stamps") or b"{}")
                 seen.events.append((event_decoder.decode(message.value()).event_id, now_ns, stamps))
     consumer.close()
+
+
+def _behind(consumer: Consumer, topic: str, reached: dict[int, int]) -> bool:
+    """Whether something stands in the topic that was not read yet."""
+    return any(consumer.get_watermark_offsets(TopicPartition(topic, n))[1] > at for n, at in reached.items())
 
 
 def _watch_page(spec: ObserveSpec, seen: Seen, over: threading.Event) -> None:
@@ -152,7 +161,7 @@ def main() -> None:
         thread.start()
     sys.stdin.buffer.read()
     over.set()
-    threads[0].join(5)
+    threads[0].join(30)
     sys.stdout.buffer.write(msgspec.json.encode(seen) + b"\n")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from dashboards.console import Account, Role, hash_password, write_accounts
+from deploy.bench.load import say_once
 from deploy.brokers import values
 from deploy.brokers.mosquitto import Role as MqttRole
 from deploy.kafka_topics import ensure, plan
@@ -41,6 +42,8 @@ class BenchStack:
         partitions: Of the input topic.
         store: influx or sqlite.
         console: Whether the page is served.
+        ward: Whether its parts are started with the servers; else by `start_ward`.
+        clock: Of all parts, as `TELEWARD_CLOCK` has it; "" is the wall's.
         parts: What runs of the ward, by name.
     """
 
@@ -50,6 +53,7 @@ class BenchStack:
     store: Literal["influx", "sqlite"] = "influx"
     console: bool = True
     ward: bool = True
+    clock: str = ""
     servers: NativeStack = field(init=False)
     parts: dict[str, PartProcess] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
@@ -90,6 +94,15 @@ class BenchStack:
             self.page = f"http://127.0.0.1:{self.variables['TELEWARD_CONSOLE_PORT']}"
         await asyncio.gather(*(part.start() for part in self.parts.values()))
 
+    async def stop_ward(self) -> None:
+        """Stop the parts of the ward, for good: what is published from now on waits for nobody."""
+        for part in self.parts.values():
+            await part.stop()
+        self.parts.clear()
+        password = self.servers.password(values.BRIDGE_USER)
+        # The bridge's session would gather all that comes, on a broker that others are measured on.
+        await asyncio.to_thread(say_once, self.servers.mqtt_port, values.BRIDGE_USER, password)
+
     def _variables(self) -> dict[str, str]:
         accounts = self.folder / "console-accounts.json"
         write_accounts(accounts, [Account(USER, Role.VIEWER, hash_password(PASSWORD))])
@@ -97,6 +110,7 @@ class BenchStack:
         return ward_variables(self.servers, self.partitions, store) | {
             "TELEWARD_CONSOLE_PORT": str(free_port()),
             "TELEWARD_CONSOLE_ACCOUNTS_FILE": str(accounts),
+            **({env.CLOCK: self.clock} if self.clock else {}),
         }
 
     @property

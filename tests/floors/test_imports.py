@@ -66,7 +66,10 @@ NAMED_IN = {
     "typer": {"deploy"},
 }
 # Programs of others, for comparison: they are no part of the house, and nobody imports them.
-COMPARED = {f"deploy.bench.peers.{name}" for name in ("faust_tutorial", "quix", "bytewax_flow")}
+COMPARED = {
+    f"deploy.bench.peers.{name}"
+    for name in ("faust_tutorial", "quix", "bytewax_flow", "tutorial_bridge", "tutorial_alarms")
+}
 
 
 def modules() -> list[str]:

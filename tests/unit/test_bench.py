@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from deploy.bench.capacity import CapacitySettings, cost, full, knee, step_of
-from deploy.bench.latency import BenchError, added, histogram_of, told
+from deploy.bench.driven import BenchError
+from deploy.bench.latency import added, histogram_of, told
 from deploy.bench.load import Acknowledgements, connect_packet, publish_packet, send
 from deploy.bench.machine import Usage, taken, usage
 from deploy.bench.report import in_words, page

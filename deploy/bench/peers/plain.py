@@ -17,7 +17,7 @@ class Work:
 
     Attributes:
         spec: The file as it was read: ``bootstrap``, ``input``, ``output``, ``group``, ``folder``, ``alpha``,
-            ``signs``.
+            ``signs``, and ``limits`` where limits are judged.
     """
 
     def __init__(self, spec: dict[str, Any]) -> None:
@@ -25,6 +25,7 @@ class Work:
         self.spec = spec
         self._alpha: float = spec["alpha"]
         self._signs = [(name, sign["cuts"], sign["points"]) for name, sign in spec["signs"].items()]
+        self._limits: dict[str, list[float | None]] = spec.get("limits", {})
 
     @classmethod
     def told(cls) -> Work:
@@ -49,3 +50,11 @@ class Work:
             means[name] = result[name] = mean
         result["news2"] = news2
         return result
+
+    def breached(self, values: dict[str, float]) -> list[str]:
+        """Signs whose value is at or past one of their limits."""
+        return [
+            name
+            for name, (low, high) in self._limits.items()
+            if (low is not None and values[name] <= low) or (high is not None and values[name] >= high)
+        ]
