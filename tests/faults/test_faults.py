@@ -161,6 +161,12 @@ LONG = [
     ("kill -9 of InfluxDB", kill("influxd"), {"store": "influx"}),
     ("kill -9 of Kafka", kill("kafka"), {}),
     ("kill -9 of Mosquitto", kill("mosquitto"), {}),
+    ("kill -9 of all servers at once", kill("kafka", "mosquitto", "influxd"), {"store": "influx"}),
+    (
+        "kill -9 of everything at once",
+        kill("kafka", "mosquitto", "influxd", "bridge", "monitoring-0", "monitoring-1", "storing"),
+        {"store": "influx"},
+    ),
     ("a worker stands still", stand_still("monitoring-0"), {}),
     ("storing stands still, into InfluxDB", stand_still("storing"), {"store": "influx"}),
     ("storing stands still, InfluxDB killed", stand_still("storing", killed="influxd"), {"store": "influx"}),
