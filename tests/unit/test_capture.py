@@ -60,7 +60,7 @@ ODD = [
 def equal(one: Block, other: Block) -> None:
     for name in Block.__dataclass_fields__:
         a, b = getattr(one, name), getattr(other, name)
-        assert a == b if isinstance(a, list) else np.array_equal(a, b, equal_nan=a.dtype.kind == "f"), name
+        assert a == b if isinstance(a, list | dict) else np.array_equal(a, b, equal_nan=a.dtype.kind == "f"), name
 
 
 def capture(tick_s: int = 90):
