@@ -371,11 +371,13 @@ class PatientClocks:
 
     def note(self, record: records.Record) -> None:
         """Take what a block says of clocks."""
-        if isinstance(record, Block) and record.clocks:
+        if isinstance(record, Block) and (record.clocks or self._bounds):
             for patient, device in zip(record.patient.tolist(), record.device.tolist(), strict=True):
                 bounds = record.clocks.get(device)
                 if bounds is not None:
                     self._bounds[record.patients[patient]] = bounds
+                else:  # its echoes have stopped, or it is another device: what was known holds no longer
+                    self._bounds.pop(record.patients[patient], None)
 
     def of(self, patient: str) -> dict[str, int]:
         """Beside the stamps of a patient's event; nothing where it is not known."""

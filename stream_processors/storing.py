@@ -22,7 +22,7 @@ from stream_processors.app import Clock, Fatal, appended_ns, build_app, commit, 
 from stream_processors.places import Places
 from stream_processors.settings import StoringSettings
 from stream_processors.storing_intake import READ, STATES, Intake, Waiting
-from transport.kafka import KafkaError, make_producer
+from transport.kafka import make_producer
 from transport.stores.base import Store, StoreUnavailable
 from vitals import topics
 from vitals.block import BlockError
@@ -180,13 +180,16 @@ class Storing:
             try:
                 books = await asyncio.to_thread(self._store.books, STATES)
                 settled = await asyncio.to_thread(lambda: {tp: self._store.settled(*tp) for tp in mine})
-                first, ends = (
-                    await self._app.consumer.earliest_offsets(*mine),
-                    await self._app.consumer.highwaters(*mine),
-                )
-            except (StoreUnavailable, KafkaError) as error:
+            except StoreUnavailable as error:
                 self._note_trouble(error)
-                await asyncio.sleep(error.retry_after_s if isinstance(error, StoreUnavailable) else _KAFKA_AGAIN_S)
+                await asyncio.sleep(error.retry_after_s)
+                return
+            try:
+                first = await self._app.consumer.earliest_offsets(*mine)
+                ends = await self._app.consumer.highwaters(*mine)
+            except Exception as error:  # noqa: BLE001  # Kafka is away, or between two assignments; tried again
+                log.warning("Kafka does not say where its topics begin and end: %s", error)
+                await asyncio.sleep(_KAFKA_AGAIN_S)
                 return
             if turn != self._turn:
                 return

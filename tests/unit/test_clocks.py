@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wards import SentBundle, block, ns
 
+from stream_processors.monitoring import PatientClocks
 from vitals.clocks import WINDOW_NS, Bounds, DeviceClocks, heard, say
+from vitals.log import Tick
 
 MS = 1_000_000
 S = 1000 * MS
@@ -99,3 +102,16 @@ def test_bytes_that_tell_no_time_tell_none(payload):
 
 def test_what_is_said_is_heard():
     assert heard(say(T)) == T
+
+
+def test_a_patients_bounds_are_those_of_the_newest_bundle_and_go_when_its_device_is_not_known_any_more():
+    known = block([SentBundle("d-1", "p-1", 0, 0, []), SentBundle("d-2", "p-2", 0, 0, [])])
+    known.clocks = {0: (1, 2), 1: (3, 4)}
+    patients = PatientClocks()
+    patients.note(known)
+    assert patients.of("p-1") == {"clock_least": 1, "clock_most": 2}
+    assert patients.of("p-9") == {}
+    patients.note(Tick(now_ns=ns(5)))
+    patients.note(block([SentBundle("d-1", "p-1", 1, 10, [])]))
+    assert patients.of("p-1") == {}
+    assert patients.of("p-2") == {"clock_least": 3, "clock_most": 4}
