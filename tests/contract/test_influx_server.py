@@ -31,6 +31,7 @@ from transport.stores.influx_http import InfluxHttp, InfluxSettings
 from transport.stores.influx_setup import Retention, check_influx, flux_task, redo_minutes, set_up_influx
 from vitals import measurements as m
 from vitals.hops import Histogram
+from vitals.ledger import Origin
 from vitals.measurements import STATE_EVERY_NS, Policy
 from vitals.patient_states import WATCHED, state_of
 from vitals.reading import Quality
@@ -166,6 +167,33 @@ def test_a_record_far_larger_than_a_text_may_be_is_kept_for_the_ledger(store):
     many = [("p", f"device-with-a-long-name-{i}", 10**9 + i * 7919, i, []) for i in range(5_000)]
     store.write(batch(3, *many))
     assert len(store.ledger().rows()) == 5_000
+
+
+def test_a_batch_whose_answer_was_lost_counts_though_it_does_not_come_again(store, settings, monkeypatch):
+    """Partitions were given out anew after it; whoever has them goes on from what the store has settled."""
+
+    def answer_lost(policy, body):
+        post(policy, body)
+        if policy == Policy.BOOKS:
+            raise StoreUnavailable("the answer was lost", 0.0)
+
+    def made(offset):
+        told = batch(offset, ("p", "dev", 1, offset, [(Sign.HR, offset, 80.0)]))
+        events = [event(2, "closed", raised_ns=1_000 * offset)] if offset else []
+        events.append(event(1, raised_ns=1_000 * (offset + 1)))
+        settled = [Origin("input", 0, offset + 1)]
+        return Batch(blocks=told.blocks, events=[StoredEvent(one) for one in events], settled=settled)
+
+    post = store._http.post
+    store.write(made(0))
+    with monkeypatch.context() as patch, pytest.raises(StoreUnavailable, match="was lost"):
+        patch.setattr(store._http, "post", answer_lost)
+        store.write(made(1))
+    assert store.settled("input", 0) == 2
+    for offset in range(2, 20):  # the ring has eight places: what stood in them is added up
+        store.write(made(offset))
+    assert (ledger_row(store).stored, ledger_row(store).missing) == (20, 0)
+    assert [alarm.alarm_id for alarm in store.open_alarms()] == [made(19).events[-1].event.alarm_id]
 
 
 # -- bad points --------------------------------------------------------------------------------------------------------

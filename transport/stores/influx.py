@@ -49,7 +49,7 @@ class InfluxStore(InfluxReads):
         self._settings = settings
         self._read_only = read_only
         self._lock = threading.Lock()
-        self._newest: Newest | None = None  # None: what the store holds was not asked yet
+        self._newest: Newest | None = None  # None: what the store holds was not asked yet, or is in doubt
         self._books: Books | None = None
         self._told: dict[str, tuple[int, ...]] = {}  # device -> sums of the ledger told last
         self._rejected: Counter[str] = Counter()
@@ -104,21 +104,24 @@ class InfluxStore(InfluxReads):
             for policy, parts in ((Policy.RAW, raw), (Policy.LONG, long)):
                 if parts:
                     self._http.write(policy, pa.concat_arrays(parts), rejected)
+            if sifted is not None:  # before all of it stands, too: what may stand is asked for
+                newest.note(sifted)
             self._post_books(body)
             turn.done()
-            if sifted is not None:
-                newest.note(sifted)
             self._rejected += rejected
             if batch.ledger_at_ns is not None:
                 self._tell_ledger(books, batch.ledger_at_ns)
 
     def _known(self) -> tuple[Newest, Books]:
-        """What the store holds, asked for once."""
-        if self._newest is None or self._books is None:
-            newest, books = Newest(), Books(self._settings.fold_at)
+        """What the store holds, asked for once, and again when an answer was lost."""
+        if self._newest is None:
+            newest = Newest()
             newest.load(self._http)
+            self._newest = newest
+        if self._books is None:
+            books = Books(self._settings.fold_at)
             books.load(self._http)
-            self._newest, self._books = newest, books
+            self._books = books
         return self._newest, self._books
 
     def _post_books(self, body: bytes) -> None:
@@ -126,8 +129,11 @@ class InfluxStore(InfluxReads):
             return
         try:
             self._http.post(Policy.BOOKS, body)
-        except ApiException as error:
-            raise later(error) from None
+        except (ApiException, StoreUnavailable) as error:
+            # It may stand all the same, and need not come again: the store has settled it. Whoever went on from the
+            # books as they were would write what follows over it.
+            self._books = None
+            raise (later(error) if isinstance(error, ApiException) else error) from None
 
     def _placed(self, events: Sequence[StoredEvent]) -> list[tuple[StoredEvent, int]]:
         """Events that do not stand in the store yet, and the instant at which each will.
