@@ -186,9 +186,10 @@ def test_a_batch_whose_answer_was_lost_counts_though_it_does_not_come_again(stor
 
     post = store._http.post
     store.write(made(0))
-    with monkeypatch.context() as patch, pytest.raises(StoreUnavailable, match="was lost"):
+    with monkeypatch.context() as patch:
         patch.setattr(store._http, "post", answer_lost)
-        store.write(made(1))
+        with pytest.raises(StoreUnavailable, match="was lost"):
+            store.write(made(1))
     assert store.settled("input", 0) == 2
     for offset in range(2, 20):  # the ring has eight places: what stood in them is added up
         store.write(made(offset))
