@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
 import faust
+import mode.threads
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -23,6 +24,7 @@ from vitals.hops import appended_at
 
 log = logging.getLogger(__name__)
 
+_LOOK_S: Final = 0.005
 FATAL: Final = 70  # EX_SOFTWARE: a supervisor starts us again
 
 
@@ -59,10 +61,29 @@ def end_process(part: str, error: BaseException) -> None:
     os._exit(NEEDS_SOMEONE if isinstance(error, NeedsSomeoneError) else FATAL)
 
 
+class _Thread(mode.threads.WorkerThread):  # type: ignore[misc]  # mode, too, is untyped to us
+    """One that does not keep a process whose other threads have ended."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.daemon = True
+
+
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust's drivers are untyped to us
-    """Faust's consumer with a shorter wait at the broker: its fixed 1.5 s makes single blocks wait."""
+    """Faust's consumer with a shorter wait at the broker: its fixed 1.5 s makes single blocks wait.
+
+    While it ends our loop goes on. Faust's own waits for the thread with the loop held, and for ever where the thread
+    itself waits for an answer of that loop.
+    """
 
     fetch_max_wait_ms = 100
+    Worker = _Thread
+
+    async def stop(self) -> None:
+        if self._started.is_set():
+            await mode.Service.stop(self)
+            while self._thread is not None and self._thread.is_alive():  # noqa: ASYNC110  # its end sets no event
+                await asyncio.sleep(_LOOK_S)
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)

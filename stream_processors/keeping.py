@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -107,7 +108,7 @@ class Keeper:
             rest_s = max(self._settings.snapshot_every_s, min(_SHARE * (time.monotonic() - began), _LONGEST_S))
             # They stay pending until all are acknowledged: whoever is cancelled here leaves them to the next snapshot.
             for sent in lane.pending[:effects]:
-                await sent
+                await asyncio.shield(sent)  # or it would be cancelled with us, and count as one that failed
             del lane.pending[:effects]
             await snapshots.write(
                 self.producer, partition, shards, size=len(state), next_offset=next_offset, generation=generation

@@ -39,7 +39,7 @@ pytestmark = [
 
 INPUT = topics.INPUT.name
 FOR_EVER = Retention(raw_days=100_000, long_days=100_000)
-STOP_S = 5.0
+STOP_S = 30.0
 RECORDS = night(3, 12)
 
 
