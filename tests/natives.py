@@ -6,6 +6,7 @@ Where it is not built a test is skipped and says what is missing; in CI that is 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import ssl
 from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from deploy.brokers.mosquitto import Role
 from deploy.kafka_topics import check, ensure, plan
@@ -112,8 +114,10 @@ async def fresh_topics(bootstrap: str) -> None:
         await admin.delete_topics([one.name for one in wanted])
     finally:
         await admin.close()
-    while {one.what for one in await check(bootstrap, wanted)} != {"existence"}:
-        pass  # asked again: the broker hears of it from its controller
+    gone = False
+    while not gone:  # asked again: the broker hears of it from its controller, and may not know even itself yet
+        with contextlib.suppress(KafkaError):
+            gone = {one.what for one in await check(bootstrap, wanted)} == {"existence"}
     await ensure(bootstrap, wanted)
 
 
