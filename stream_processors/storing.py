@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 _json = msgspec.json.Encoder()
 _KAFKA_AGAIN_S: Final = 1.0
+_ALONE_AGAIN_S: Final = 1.0
 _LOOK_EVERY_S: Final = 5.0
 # Whatever a record may hold instead of what it should: it is counted, and the next one is kept.
 _UNREADABLE: Final = (BlockError, FramesError, QuarantineError, ValueError, TypeError, KeyError, RecursionError)
@@ -178,6 +179,8 @@ class Storing:
                 return
             turn, mine = self._turn, sorted(self._app.consumer.assignment())
             try:
+                self._check_alone(mine)
+                await asyncio.to_thread(self._store.begin)
                 books = await asyncio.to_thread(self._store.books, STATES)
                 settled = await asyncio.to_thread(lambda: {tp: self._store.settled(*tp) for tp in mine})
             except StoreUnavailable as error:
@@ -203,6 +206,25 @@ class Storing:
             self._places.begin(settled, first, ends)
             self._restored = True
         await self._places.go_to()
+
+    def _check_alone(self, mine: Collection[TP]) -> None:
+        """Two that write would each go on from books of their own, and the ledger would be that of neither.
+
+        Raises:
+            StoreUnavailable: If a part of what is to be stored was given to another process.
+        """
+        elsewhere = sorted(
+            tp
+            for topic in READ
+            for partition in range(self._settings.stream.partitions if topic.partitioned else 1)
+            if (tp := TP(topic.name, partition)) not in mine
+        )
+        if elsewhere:
+            raise StoreUnavailable(
+                f"another storing process reads {len(elsewhere)} of the partitions ({elsewhere[0].topic}, partition "
+                f"{elsewhere[0].partition}, is one), and one alone may write: end either",
+                _ALONE_AGAIN_S,
+            )
 
     async def _keep_looking(self) -> None:
         """Nothing may wait for a record that comes later: on a quiet topic that is a long time."""

@@ -27,7 +27,8 @@ from stream_processors.paging.state import (
     Undelivered,
     message_id,
 )
-from stream_processors.paging.store import PagerStore, Positions, Queued
+from stream_processors.paging.store import PagerStore, Positions
+from stream_processors.paging.store_rows import Queued
 from stream_processors.paging.turn import Plan
 from stream_processors.paging.ways import Ways
 from vitals.duty import ReceiptName

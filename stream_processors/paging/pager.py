@@ -40,7 +40,8 @@ from stream_processors.paging.rota_changes import plan_changes
 from stream_processors.paging.rota_file import CalendarSource
 from stream_processors.paging.settings import PagerSettings
 from stream_processors.paging.state import Found, Send
-from stream_processors.paging.store import PagerStore, Queued
+from stream_processors.paging.store import PagerStore
+from stream_processors.paging.store_rows import Queued
 from stream_processors.paging.text import Setting, lasted, without_names, words
 from stream_processors.paging.trouble import Trouble
 from stream_processors.paging.turn import Plan, replace

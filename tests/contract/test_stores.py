@@ -544,6 +544,26 @@ def test_what_was_written_is_there_when_it_is_opened_again(open_store):
     assert again.ledger().rows() == rows
 
 
+def test_a_writer_that_begins_anew_goes_on_from_what_another_wrote_since(open_store):
+    def made(offset):
+        told = batch(offset, ("p", "dev", 1, offset, [(Sign.HR, offset, 80.0)]))
+        told_twice = ("p", "dev", 2, offset, [(Sign.HR, offset, 99.0)])
+        return [told, batch(100 + offset, told_twice)]
+
+    one, other = open_store(), open_store()
+    for offset in range(12):  # of the smallest ring there is, three times over
+        writer, again = (one, other) if offset // 3 % 2 else (other, one)
+        writer.begin()
+        first, second = made(offset)
+        writer.write(first)
+        again.begin()
+        again.write(second)
+    for store in (one, other):
+        row = ledger_row(store)
+        assert (row.stored, row.duplicate, row.missing) == (12, 12, 0)
+        assert [value for _, value in rate(store)] == [80.0] * 12
+
+
 def test_others_read_while_one_writes(store):
     seen, failures = [], []
 

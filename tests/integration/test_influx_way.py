@@ -260,6 +260,28 @@ async def test_partitions_given_out_anew_while_influxdb_is_away_lose_nothing(sta
     await asyncio.to_thread(as_it_should_be, settings)
 
 
+async def test_of_two_that_store_neither_writes_and_both_say_so_until_one_is_ended(stack, kafka, settings):
+    step = len(RECORDS) // 3
+    async with judging(kafka) as writing, storing(kafka, settings, "two") as app:
+        await put(kafka, RECORDS[:step])
+        await settled(settings, INPUT, step)
+        async with storing(kafka, settings, "two") as other:
+            await changed(lambda: "another storing process" in app._trouble and "another storing" in other._trouble)
+            written = app.counts.written, other.counts.written
+            await put(kafka, RECORDS[step : 2 * step])
+            for _ in range(2):  # both have looked again
+                await app._restore()
+                await other._restore()
+            assert (app.counts.written, other.counts.written) == written == (written[0], 0)
+            assert "end either" in app.health()["text"]
+        await settled(settings, INPUT, 2 * step)
+        await put(kafka, RECORDS[2 * step :])
+        await settled(settings, INPUT, len(RECORDS))
+        await settled(settings, topics.ALARMS.name, await writing)
+        await changed(lambda: app.health()["status"] == "ok")
+    await asyncio.to_thread(as_it_should_be, settings)
+
+
 async def changed(told: Callable[[], bool]) -> None:
     """Wait until it is so."""
     while not told():

@@ -256,6 +256,10 @@ class Store(Protocol):
         """Whether it takes batches and answers; does not raise."""
         ...
 
+    def begin(self) -> None:
+        """Another process may have written since: whatever is remembered of what the store holds is asked for anew."""
+        ...
+
     def write(self, batch: Batch) -> None:
         """Keep a batch, durably, or nothing of it. Again the same: no change."""
         ...

@@ -6,7 +6,7 @@ points written again change nothing. Two kinds of points would not be the same a
 reading whose equal another bundle had brought (`influx_first`), and an alarm event at an instant where the patient has
 another one: it stands at the next free nanosecond, and its exact time is a field.
 
-One process writes to a database; any number reads.
+One process writes to a database at a time, and `begin`s where another may have written before it; any number reads.
 """
 
 from __future__ import annotations
@@ -78,6 +78,11 @@ class InfluxStore(InfluxReads):
     def rejected(self) -> dict[str, int]:
         """See `Store`."""
         return dict(self._rejected)
+
+    def begin(self) -> None:
+        """See `Store`."""
+        with self._lock:
+            self._newest = self._books = None
 
     def write(self, batch: Batch) -> None:
         """See `Store`."""

@@ -165,6 +165,9 @@ class SqliteStore(SqliteReads):
                     self._writer.execute("ROLLBACK")
                 raise
 
+    def begin(self) -> None:
+        """See `Store`. Nothing that may change is remembered."""
+
     def write(self, batch: Batch) -> None:
         """See `Store`."""
         with self._transaction() as db:
