@@ -192,8 +192,8 @@ _TROUBLE: Final = (
      "reason)."), "bridge", ("refused", "quarantined")),
     ("Trouble of monitoring", ("Records that could not be read, records that Kafka deleted before they were judged; "
      "either must stay 0."), "monitoring", ("dead", "lost")),
-    ("Trouble of storing", "Tries that the store did not take, and records that could not be read.", "storing",
-     ("retries", "unreadable")),
+    ("Trouble of storing", ("Tries that the store did not take, records that could not be read, and records that Kafka "
+     "deleted before they were kept; the last two must stay 0."), "storing", ("retries", "unreadable", "lost")),
 )  # fmt: skip
 
 
