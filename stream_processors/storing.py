@@ -244,7 +244,8 @@ class Storing:
             began_s = time.monotonic()
             try:
                 await self._write_waiting()
-                self._trouble = ""
+                if self._restored:  # else nothing was there to write
+                    self._trouble = ""
             except StoreUnavailable as error:
                 self.counts.retries += 1
                 self._note_trouble(error)
