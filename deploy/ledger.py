@@ -36,7 +36,7 @@ def read_ledger(address: str, truth_file: Path | None, environ: Mapping[str, str
         StoreAddressError: If the address is none.
     """
     if not address.startswith(("influx:", "sqlite:")):
-        address = f"sqlite:///{Path(address).absolute()}"
+        address = f"sqlite://{Path(address).absolute()}"  # which begins with the third stroke
     file = address.removeprefix("sqlite://")
     if file != address and not Path(file).is_file():
         raise FileNotFoundError(f"there is no store at {file}; name the store that storing writes")
