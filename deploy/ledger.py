@@ -37,8 +37,8 @@ def read_ledger(address: str, truth_file: Path | None, environ: Mapping[str, str
     """
     if not address.startswith(("influx:", "sqlite:")):
         address = f"sqlite://{Path(address).absolute()}"  # which begins with the third stroke
-    file = address.removeprefix("sqlite://")
-    if file != address and not Path(file).is_file():
+    file = Path("/" + address.removeprefix("sqlite:").lstrip("/"))  # as `open_store` takes it
+    if address.startswith("sqlite:") and not file.is_file():
         raise FileNotFoundError(f"there is no store at {file}; name the store that storing writes")
     token = Environment(environ).secret("", INFLUX_TOKEN_FILE) or ""
     store = open_store(address, token, read_only=True)
